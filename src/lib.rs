@@ -1,0 +1,11 @@
+//! Lethe, a Matrix homeserver that forgets.
+//!
+//! The layers, top to bottom; a module uses only what stands below it (`tests/it/layers.rs` enforces it):
+//!
+//! `api` → `sync`, `push`, `e2ee`, `media`, `retention` → `rooms`, `accounts`, `house` → `event`, `pseudonym` →
+//! `journal` → `seal` → `store` → `clock`, `random`, `secret`, `log`, `config`.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod random;
+pub mod secret;

@@ -1,0 +1,2 @@
+//! The lethe binary: arguments in, exit code out.
+fn main() {}
