@@ -8,3 +8,11 @@ test:
 	$(CARGO) test --locked -j2
 run:
 	$(CARGO) run --locked -j2 --release -- serve
+
+# Stories told by real clients, against a freshly built server; see tests/clients/README.md.
+.PHONY: clients clients-js build-ci
+clients: clients-js
+clients-js: build-ci
+	tests/clients/run js
+build-ci:
+	$(CARGO) build --locked -j2 --profile ci

@@ -1,0 +1,28 @@
+// The homeserver under test: where it is, and how it is killed and started again.
+
+import { exec } from "node:child_process";
+import { promisify } from "node:util";
+
+const run = promisify(exec);
+
+function need(name) {
+  const value = process.env[name];
+  if (!value) throw new Error(`${name} is not set; run this story through ../run`);
+  return value;
+}
+
+/** The base URL the clients are given. */
+export const url = need("HOMESERVER_URL");
+
+/** The registration token, where the server asks for one. */
+export const registrationToken = process.env.HOMESERVER_TOKEN;
+
+/** Ends the server as a power cut does: SIGKILL, nothing said. */
+export async function kill() {
+  await run(need("HOMESERVER_KILL"));
+}
+
+/** Starts it again on the same data and returns when it answers. */
+export async function start() {
+  await run(need("HOMESERVER_START"));
+}

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# The server of the client stories: everything that depends on Lethe's command line and configuration.
+#
+#   lethe.sh configure DIR PORT   writes DIR/lethe.toml
+#   lethe.sh start DIR            starts the server and returns when it answers
+#   lethe.sh kill DIR             ends it with SIGKILL
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+LETHE_BIN=${LETHE_BIN:-${CARGO_TARGET_DIR:-$HOME/.cache/lethe/target}/ci/lethe}
+dir=$2
+
+configure() {
+  cat > "$dir/lethe.toml" <<EOF
+[server]
+name = "localhost"
+listen = ["127.0.0.1:$1"]
+data = "$dir/data"
+keys = "$dir/keys"
+
+[accounts]
+registration = "open"
+EOF
+  echo "http://127.0.0.1:$1" > "$dir/url"
+}
+
+start() {
+  cd "$dir"
+  nohup "$LETHE_BIN" --config "$dir/lethe.toml" serve >> "$dir/lethe.log" 2>&1 < /dev/null &
+  echo $! > "$dir/pid"
+  local answer_by=$((SECONDS + 30))
+  until curl --silent --fail --max-time 2 --output /dev/null "$(cat "$dir/url")/_matrix/client/versions"; do
+    if ! kill -0 "$(cat "$dir/pid")" 2> /dev/null || ((SECONDS > answer_by)); then
+      echo "$here/lethe.sh: the server does not answer; its log ends:" >&2
+      tail -n 20 "$dir/lethe.log" >&2
+      exit 1
+    fi
+    sleep 0.02
+  done
+}
+
+case $1 in
+  configure) configure "$3" ;;
+  start) start ;;
+  kill) kill -KILL "$(cat "$dir/pid")" 2> /dev/null || true ;;
+  *) echo "lethe.sh configure|start|kill DIR [PORT]" >&2; exit 2 ;;
+esac
