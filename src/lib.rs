@@ -9,3 +9,4 @@
 pub mod clock;
 pub mod random;
 pub mod secret;
+pub mod store;
