@@ -6,7 +6,11 @@
 //! `journal` → `seal` → `store` → `clock`, `random`, `secret`, `log`, `config`.
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod clock;
+pub mod config;
+pub mod error;
+pub mod log;
 pub mod random;
 pub mod secret;
 pub mod store;

@@ -1,0 +1,43 @@
+//! The client-server API: one endpoint family a file, handlers that parse, call and answer.
+//!
+//! Owns routing, reading of requests, CORS and the form of answers; decides nothing about rooms or accounts.
+//!
+//! To add a family: a file under `api/` with `pub(super) fn routes(router: Routes) -> Routes` that chains
+//! `.ruma(handler)` for each endpoint, and one line in [`router`].
+
+mod front;
+pub mod json;
+pub mod ruma;
+pub mod services;
+pub mod session;
+
+mod discovery;
+
+use std::sync::Arc;
+
+use axum::Router;
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use self::{
+    front::answer,
+    ruma::{Ruma, RumaRouter},
+    services::Services,
+    session::{Authenticate, BoxFuture, NoSessions, Session},
+};
+use crate::error::Error;
+
+/// The router while families add themselves.
+pub type Routes = Router<Arc<Services>>;
+
+/// Every endpoint, ready to be served through [`answer`].
+#[must_use]
+pub fn router(services: Arc<Services>) -> Router {
+    let families = [discovery::routes];
+    families
+        .into_iter()
+        .fold(Router::new(), |router, add| add(router))
+        .method_not_allowed_fallback(|| async { Error::wrong_method("Unrecognized method") })
+        .fallback(|| async { Error::unrecognised("Unrecognized request") })
+        .layer(CatchPanicLayer::custom(front::Panicked))
+        .with_state(services)
+}

@@ -1,0 +1,50 @@
+//! What clients ask before anything else: versions, capabilities, well-known files.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ruma::api::client::discovery::get_supported_versions;
+
+use crate::{
+    api::{Routes, Ruma, RumaRouter, Services},
+    error::Error,
+};
+
+pub(super) fn routes(router: Routes) -> Routes {
+    router.ruma(versions)
+}
+
+/// Released versions of the specification whose endpoints this server answers.
+const VERSIONS: &[&str] = &[
+    "r0.6.1", "v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9", "v1.10", "v1.11", "v1.12",
+    "v1.13", "v1.14", "v1.15",
+];
+
+/// Features that clients look for by name before they use them.
+const FEATURES: &[&str] = &[
+    // Cross-signing set-up of older Element Web.
+    "org.matrix.e2e_cross_signing",
+    // Simplified sliding sync: what Element X needs.
+    "org.matrix.simplified_msc3575",
+    // Filtering the room directory by room type.
+    "org.matrix.msc3827.stable",
+    // Private receipts.
+    "org.matrix.msc2285.stable",
+    // Threads, their receipts and unread counts, and relations of relations.
+    "org.matrix.msc3440.stable",
+    "org.matrix.msc3771",
+    "org.matrix.msc3773",
+    "org.matrix.msc3981",
+    // Mentions by intent.
+    "org.matrix.msc3952_intentional_mentions",
+];
+
+/// `GET /_matrix/client/versions`
+async fn versions(
+    _services: Arc<Services>,
+    _request: Ruma<get_supported_versions::Request>,
+) -> Result<get_supported_versions::Response, Error> {
+    let mut response =
+        get_supported_versions::Response::new(VERSIONS.iter().map(|&version| version.to_owned()).collect());
+    response.unstable_features = FEATURES.iter().map(|&name| (name.to_owned(), true)).collect::<BTreeMap<_, _>>();
+    Ok(response)
+}

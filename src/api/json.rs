@@ -1,0 +1,62 @@
+//! JSON at the edge: a bound on nesting, and answers that ruma's types cannot express.
+
+use axum::http::Response;
+use ruma::{
+    api::{OutgoingBodyJson, OutgoingResponse, error::IntoHttpError},
+    exports::serde::Serialize,
+};
+
+use crate::error::Error;
+
+/// How deep a request's JSON may nest. Parsers give up at 128; what is stored is wrapped in a few more levels, and
+/// must still be readable then. Real events stay below ten.
+pub const MAX_DEPTH: usize = 64;
+
+/// Refuses `body` when its arrays and objects nest deeper than [`MAX_DEPTH`]; says nothing about anything else.
+pub fn check_depth(body: &[u8]) -> Result<(), Error> {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for &byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => depth += 1,
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return Err(Error::bad_json("The body nests too deeply"));
+        }
+    }
+    Ok(())
+}
+
+/// A 200 answer with an arbitrary JSON body.
+pub struct Json(pub serde_json::Value);
+
+/// The body of a [`Json`] answer.
+#[derive(Serialize, OutgoingBodyJson)]
+#[serde(transparent)]
+pub struct JsonBody(serde_json::Value);
+
+impl OutgoingResponse for Json {
+    type Body = JsonBody;
+
+    fn try_into_http_response_inner(self) -> Result<Response<JsonBody>, IntoHttpError> {
+        Ok(Response::new(JsonBody(self.0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nesting_is_bounded_and_strings_do_not_count() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(check_depth(nested(MAX_DEPTH).as_bytes()).is_ok());
+        assert!(check_depth(nested(MAX_DEPTH + 1).as_bytes()).is_err());
+        assert!(check_depth(format!(r#"{{"a\"{}": "\\{}"}}"#, "[".repeat(99), "{".repeat(99)).as_bytes()).is_ok());
+        assert!(check_depth("[1],".repeat(500).as_bytes()).is_ok());
+    }
+}

@@ -1,0 +1,161 @@
+//! Endpoints by type: a request type knows its paths, its method and whether it needs a token; a handler only answers.
+
+use std::{fmt::Write, future::Future, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{RawPathParams, State},
+    http::{Request, Response, request::Parts},
+    response::IntoResponse,
+    routing::{MethodFilter, MethodRouter, on},
+};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use ruma::api::{
+    IncomingRequest, IncomingRequestExt, OutgoingResponse, OutgoingResponseExt, path_builder::PathBuilder,
+};
+
+use crate::{
+    api::{json, services::Services, session::Scheme},
+    error::Error,
+};
+
+/// The largest JSON body taken. Events end at 64 KiB; key uploads and signature batches of large accounts are the
+/// largest legitimate bodies and stay well below.
+pub const MAX_BODY: usize = 1024 * 1024;
+/// The time a body may take to arrive: a phone on a bad line needs seconds for `MAX_BODY`, a slow attack needs hours.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A request of type `R`, read, checked and authenticated.
+pub struct Ruma<R: IncomingRequest<Authentication: Scheme>> {
+    /// The request: path, query, headers and body as ruma's type for the endpoint has them.
+    pub body: R,
+    /// Who asks: a `Session`, an `Option<Session>` or `()`, as the endpoint's authentication says.
+    pub session: <R::Authentication as Scheme>::Session,
+    /// The body as it came, for what must be kept byte for byte or is not in the type.
+    pub raw: Bytes,
+}
+
+/// Registration of handlers by their request type.
+pub trait RumaRouter: Sized {
+    /// Registers `handler` at every path, stable and unstable, that `R` has ever had.
+    ///
+    /// `async fn name(services: Arc<Services>, request: Ruma<R>) -> Result<Response, Error>`; the response is
+    /// usually `R::OutgoingResponse`, or [`json::Json`] where ruma's type cannot say what must be said.
+    #[must_use]
+    fn ruma<R, H, F, T>(self, handler: H) -> Self
+    where
+        R: IncomingRequest<Authentication: Scheme> + Send + 'static,
+        H: Fn(Arc<Services>, Ruma<R>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+        T: OutgoingResponse + 'static;
+
+    /// Registers `handler` at `path` too: for an alias that clients use and ruma's type does not know.
+    #[must_use]
+    fn ruma_at<R, H, F, T>(self, path: &str, handler: H) -> Self
+    where
+        R: IncomingRequest<Authentication: Scheme> + Send + 'static,
+        H: Fn(Arc<Services>, Ruma<R>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+        T: OutgoingResponse + 'static;
+}
+
+impl RumaRouter for Router<Arc<Services>> {
+    fn ruma<R, H, F, T>(mut self, handler: H) -> Self
+    where
+        R: IncomingRequest<Authentication: Scheme> + Send + 'static,
+        H: Fn(Arc<Services>, Ruma<R>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+        T: OutgoingResponse + 'static,
+    {
+        for path in R::PATH_BUILDER.all_paths() {
+            self = self.ruma_at(path, handler.clone());
+            // The empty state key may be left out together with its slash (spec §7.5.2).
+            if let Some(without_key) = path.strip_suffix("/{state_key}") {
+                self = self.ruma_at(without_key, handler.clone());
+            }
+        }
+        self
+    }
+
+    fn ruma_at<R, H, F, T>(self, path: &str, handler: H) -> Self
+    where
+        R: IncomingRequest<Authentication: Scheme> + Send + 'static,
+        H: Fn(Arc<Services>, Ruma<R>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+        T: OutgoingResponse + 'static,
+    {
+        self.route(&route_template(path), method_router(handler))
+    }
+}
+
+/// `path` without a trailing slash and with its parameters named by place: the same place has different names in
+/// different request types, and the router wants one.
+#[must_use]
+pub fn route_template(path: &str) -> String {
+    let mut template = String::with_capacity(path.len());
+    for (place, segment) in path.trim_matches('/').split('/').enumerate() {
+        if segment.starts_with('{') {
+            write!(template, "/{{p{place}}}").expect("a string takes every write");
+        } else {
+            template.push('/');
+            template.push_str(segment);
+        }
+    }
+    template
+}
+
+fn method_router<R, H, F, T>(handler: H) -> MethodRouter<Arc<Services>>
+where
+    R: IncomingRequest<Authentication: Scheme> + Send + 'static,
+    H: Fn(Arc<Services>, Ruma<R>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<T, Error>> + Send + 'static,
+    T: OutgoingResponse + 'static,
+{
+    let method = MethodFilter::try_from(R::METHOD).expect("every method of the specification has a filter");
+    on(method, move |State(services): State<Arc<Services>>, path: RawPathParams, request: Request<Body>| async move {
+        let answer = async {
+            let request = read::<R>(&services, &path, request).await?;
+            respond(handler(services, request).await?)
+        };
+        answer.await.unwrap_or_else(Error::into_response)
+    })
+}
+
+/// Authenticates before the body is read, so that strangers cannot make the server collect bodies.
+async fn read<R>(services: &Services, path: &RawPathParams, request: Request<Body>) -> Result<Ruma<R>, Error>
+where
+    R: IncomingRequest<Authentication: Scheme>,
+{
+    let (parts, body) = request.into_parts();
+    let head = Request::from_parts(parts, ());
+    let session = <R::Authentication as Scheme>::session(services, &head).await?;
+    let raw = collect(body, MAX_BODY).await?;
+    json::check_depth(&raw)?;
+    let body = parse(head.into_parts().0, &raw, path)?;
+    Ok(Ruma { body, session, raw })
+}
+
+fn parse<R: IncomingRequest>(parts: Parts, raw: &[u8], path: &RawPathParams) -> Result<R, Error> {
+    let arguments: Vec<&str> = path.iter().map(|(_, value)| value).collect();
+    Ok(R::try_from_http_request(Request::from_parts(parts, raw), &arguments)?)
+}
+
+/// The whole of `body`, if it is at most `limit` bytes and arrives in time.
+pub async fn collect(body: Body, limit: usize) -> Result<Bytes, Error> {
+    let whole = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect());
+    match whole.await {
+        Err(_) => Err(Error::too_slow("The body did not arrive in time")),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Error::too_large("The body is too large")),
+        Ok(Err(_)) => Err(Error::bad_request("The body could not be read")),
+    }
+}
+
+fn respond<T: OutgoingResponse>(response: T) -> Result<Response<Body>, Error> {
+    let response = response.try_into_http_response::<Vec<u8>>().map_err(|_| {
+        crate::log::error!("a response could not be written");
+        Error::internal()
+    })?;
+    Ok(response.map(Body::from))
+}

@@ -1,0 +1,17 @@
+//! What handlers can call: the bag of shared services. Holds no logic.
+
+use std::sync::Arc;
+
+use crate::{api::session::Authenticate, clock::Clock, config::Config, random::Random};
+
+/// Everything a handler may need; cloned as one `Arc`.
+pub struct Services {
+    /// The configuration, fixed for the life of the process.
+    pub config: Arc<Config>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// Access token → session.
+    pub sessions: Arc<dyn Authenticate>,
+}

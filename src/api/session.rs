@@ -1,0 +1,105 @@
+//! Who is asking: what an access token stands for, and how an endpoint type says whether it needs one.
+
+use std::{future::Future, pin::Pin};
+
+use axum::http::Request;
+use ruma::{
+    OwnedDeviceId, OwnedUserId,
+    api::auth_scheme::{
+        AccessToken, AccessTokenOptional, AppserviceToken, AppserviceTokenOptional, AuthScheme, NoAccessToken,
+        NoAuthentication,
+    },
+};
+
+use crate::{api::services::Services, error::Error, secret::SecretText};
+
+/// A future behind a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The account and device a request speaks for.
+#[derive(Clone)]
+pub struct Session {
+    /// The account's MXID.
+    pub user_id: OwnedUserId,
+    /// The device the token belongs to.
+    pub device_id: OwnedDeviceId,
+}
+
+/// Turns access tokens into sessions.
+pub trait Authenticate: Send + Sync + 'static {
+    /// The session behind `token`, or [`Error::unknown_token`].
+    fn session<'a>(&'a self, token: &'a SecretText) -> BoxFuture<'a, Result<Session, Error>>;
+}
+
+/// Knows no token: what a server without accounts answers.
+pub struct NoSessions;
+
+impl Authenticate for NoSessions {
+    fn session<'a>(&'a self, _token: &'a SecretText) -> BoxFuture<'a, Result<Session, Error>> {
+        Box::pin(std::future::ready(Err(Error::unknown_token(false))))
+    }
+}
+
+/// An endpoint's way of authentication, together with what its handler gets from it.
+pub trait Scheme: AuthScheme {
+    /// `Session` where a token is needed, `Option<Session>` where it is welcome, `()` where it is ignored.
+    type Session: Send + 'static;
+
+    /// Reads the token of `request`, if the scheme has one, and looks it up.
+    fn session(services: &Services, request: &Request<()>)
+    -> impl Future<Output = Result<Self::Session, Error>> + Send;
+}
+
+impl Scheme for AccessToken {
+    type Session = Session;
+
+    async fn session(services: &Services, request: &Request<()>) -> Result<Session, Error> {
+        let token = SecretText::new(Self::extract_authentication(request)?);
+        services.sessions.session(&token).await
+    }
+}
+
+impl Scheme for AccessTokenOptional {
+    type Session = Option<Session>;
+
+    async fn session(services: &Services, request: &Request<()>) -> Result<Option<Session>, Error> {
+        match Self::extract_authentication(request)? {
+            Some(token) => services.sessions.session(&SecretText::new(token)).await.map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+impl Scheme for NoAccessToken {
+    type Session = ();
+
+    async fn session(_services: &Services, _request: &Request<()>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl Scheme for NoAuthentication {
+    type Session = ();
+
+    async fn session(_services: &Services, _request: &Request<()>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl Scheme for AppserviceTokenOptional {
+    type Session = ();
+
+    /// There are no application services, so registration and login ignore any token.
+    async fn session(_services: &Services, _request: &Request<()>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl Scheme for AppserviceToken {
+    type Session = ();
+
+    /// There are no application services: their endpoints know no token.
+    async fn session(_services: &Services, _request: &Request<()>) -> Result<(), Error> {
+        Err(Error::unknown_token(false))
+    }
+}

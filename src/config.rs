@@ -1,0 +1,120 @@
+//! The configuration: a TOML file, then environment variables `LETHE_SECTION__KEY`, over the profile's defaults.
+//!
+//! Owns every key, its documentation and its default. Unknown keys and bad values stop the start with the key's path
+//! and what is expected there; a value is never repeated, because it may be a secret.
+
+mod accounts;
+mod admin;
+mod example;
+mod federation;
+mod limits;
+mod load;
+mod log;
+mod media;
+mod presence;
+mod registration;
+mod retention;
+mod rooms;
+pub(crate) mod section;
+mod server;
+mod storage;
+mod time;
+mod turn;
+mod units;
+mod well_known;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    accounts::Accounts,
+    admin::Admin,
+    federation::Federation,
+    limits::Limits,
+    load::Error,
+    log::{Format, Level, Log},
+    media::Media,
+    presence::Presence,
+    registration::{Mode as RegistrationMode, Registration},
+    retention::Retention,
+    rooms::Rooms,
+    server::Server,
+    storage::{Durability, Storage},
+    time::Time,
+    turn::Turn,
+    units::{Secret, Size, Span},
+    well_known::WellKnown,
+};
+
+/// Which defaults apply.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Forgets after 30 days.
+    #[default]
+    Standard,
+    /// Forgets after 7 days and prefers privacy over convenience elsewhere too.
+    Strict,
+}
+
+/// Defines the whole configuration from its sections.
+macro_rules! sections {
+    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty;)+) => {
+        /// The whole configuration.
+        #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Config {
+            /// Which defaults apply.
+            pub profile: Profile,
+            $( $(#[doc = $doc])+ pub $name: $type, )+
+        }
+
+        /// The sections and their documentation, in the order of the example file.
+        const SECTIONS: &[(&str, section::SectionDoc)] = &[$( (stringify!($name), <$type>::DOC), )+];
+    };
+}
+
+sections! {
+    /// The server's name and where it listens.
+    server: Server;
+    /// Where data and keys lie.
+    storage: Storage;
+    /// Who may make an account.
+    registration: Registration;
+    /// Passwords, tokens and devices.
+    accounts: Accounts;
+    /// How exact times are.
+    time: Time;
+    /// When things are forgotten.
+    retention: Retention;
+    /// New rooms.
+    rooms: Rooms;
+    /// Bounds on what clients can make the server hold.
+    limits: Limits;
+    /// Uploads.
+    media: Media;
+    /// A TURN server for calls.
+    turn: Turn;
+    /// Answers under `/.well-known/matrix/`.
+    well_known: WellKnown;
+    /// Other servers.
+    federation: Federation;
+    /// Who is online.
+    presence: Presence;
+    /// What is logged.
+    log: Log;
+    /// The administrator's socket.
+    admin: Admin;
+}
+
+impl Config {
+    /// The defaults of `profile`.
+    #[must_use]
+    pub fn of_profile(profile: Profile) -> Self {
+        let mut config = Self { profile, ..Self::default() };
+        if profile == Profile::Strict {
+            let week = Span::days(7);
+            config.retention = Retention { default: week, media: week, to_device: week, ..config.retention };
+        }
+        config
+    }
+}

@@ -1,0 +1,25 @@
+//! Where the server listens and what it is called.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use ruma::OwnedServerName;
+
+use crate::config::section::section;
+
+section! {
+    /// The server's name and where it listens.
+    pub struct Server {
+        /// The name after the colon in user ids. It can never be changed.
+        pub name: OwnedServerName = "localhost".try_into().expect("a valid server name");
+        /// TCP addresses to listen on. Listen on a public address only with TLS here or a proxy in front.
+        pub listen: Vec<SocketAddr> = vec![SocketAddr::from(([127, 0, 0, 1], 8008))];
+        /// A Unix socket to listen on as well, for a proxy on the same machine.
+        pub unix_socket: Option<PathBuf> = None => "\"/run/lethe/http.sock\"";
+        /// The address clients use, when it is not the first listener's.
+        pub base_url: Option<String> = None => "\"https://matrix.example.org\"";
+        /// A PEM certificate chain; with it and `tls_key`, every TCP listener speaks TLS.
+        pub tls_certificate: Option<PathBuf> = None => "\"/etc/lethe/fullchain.pem\"";
+        /// The certificate's private key (PEM).
+        pub tls_key: Option<PathBuf> = None => "\"/etc/lethe/privkey.pem\"";
+    }
+}
