@@ -1,0 +1,12 @@
+//! Everything that turns plaintext into sealed bytes and back: key derivation, rows, wraps, the slot table, epochs, mail.
+//!
+//! Owns every key at rest and every byte layout of a sealed thing (`doc/storage.md`). It never knows a Matrix type, never
+//! decides what is written when, and never keeps a secret in a type that can be printed or serialised by accident.
+
+pub mod derive;
+#[cfg(test)]
+mod golden;
+pub mod password;
+pub mod row;
+mod text;
+pub mod token;
