@@ -1,0 +1,147 @@
+//! From an event's canonical JSON to the text that is stored.
+//!
+//! A token takes the place of an MXID's characters in the text. It starts with a control character, which canonical JSON
+//! never holds raw, so no event can contain a token and nothing needs escaping:
+//!
+//! * `U+0001` and the member id (22 characters): the MXID as it is;
+//! * `U+0002`, a style letter and the member id: the MXID percent-encoded in that style.
+//!
+//! The text is walked once. Every string boundary and escape matters, so both are read from the raw text: canonical JSON has
+//! one way to write a string.
+
+use std::borrow::Cow;
+
+use memchr::memchr2;
+use ruma::{OwnedUserId, UserId};
+
+use super::{
+    MAX_ENROLLED, MemberId, Roster,
+    reveal::{self, Names},
+    scan::{self, Found},
+    structure,
+};
+
+/// Introduces the token of an MXID as it is.
+pub(super) const PLAIN: char = '\u{1}';
+/// Introduces the token of a percent-encoded MXID.
+pub(super) const STYLED: char = '\u{2}';
+
+/// An event as it is stored.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Concealed {
+    /// The event's text with tokens in place of MXIDs, or as it was.
+    pub text: String,
+    /// Whether the text is the event's own, because it would not come back byte for byte.
+    pub verbatim: bool,
+}
+
+/// Replaces every MXID of `roster` in the canonical JSON of an event.
+///
+/// An MXID in a structural place (sender, member state key, power levels, mentions, …) that the roster lacks is handed to
+/// `enrol`, which gives it a member id; the caller adds it to the roster it saves with the event. In free text only members
+/// match, as whole ids. The way back is checked before this returns.
+pub fn conceal(json: &str, roster: &Roster, enrol: &mut dyn FnMut(&UserId) -> MemberId) -> Concealed {
+    let known = Known { roster, new: Vec::new() };
+    let verbatim = || Concealed { text: json.to_owned(), verbatim: true };
+    if json.bytes().fold(false, |found, byte| found | (byte < b' ')) {
+        return verbatim();
+    }
+    let mut walk = Walk { json, known, enrol, looked: false, out: String::with_capacity(json.len() + 64), copied: 0 };
+    walk.run();
+    let Walk { known, out, .. } = walk;
+    if reveal::matches(&out, &known, json) { Concealed { text: out, verbatim: false } } else { verbatim() }
+}
+
+/// The roster and what this event adds to it.
+struct Known<'a> {
+    roster: &'a Roster,
+    new: Vec<(OwnedUserId, MemberId)>,
+}
+
+impl Known<'_> {
+    fn id(&self, name: &str) -> Option<MemberId> {
+        let new = || self.new.iter().find(|(known, _)| known.as_str() == name).map(|(_, id)| *id);
+        self.roster.id_of(name).or_else(new)
+    }
+}
+
+impl Names for Known<'_> {
+    fn name(&self, id: MemberId) -> Option<Cow<'_, str>> {
+        let new = || self.new.iter().find(|(_, known)| *known == id).map(|(name, _)| &**name);
+        self.roster.name(id).or_else(new).map(|name| Cow::Borrowed(name.as_str()))
+    }
+}
+
+struct Walk<'a, 'e> {
+    json: &'a str,
+    known: Known<'a>,
+    enrol: &'e mut dyn FnMut(&UserId) -> MemberId,
+    /// Whether the structural places were searched.
+    looked: bool,
+    out: String,
+    /// How much of `json` is in `out`.
+    copied: usize,
+}
+
+impl<'a> Walk<'a, '_> {
+    fn run(&mut self) {
+        let bytes = self.json.as_bytes();
+        let mut from = 0;
+        while let Some(at) = bytes.get(from..).and_then(|rest| memchr2(b'@', b'%', rest)).map(|n| from + n) {
+            from = match self.member_at(at) {
+                Some((id, found)) => {
+                    self.put(at, id, &found);
+                    found.end
+                }
+                None => at + 1,
+            };
+        }
+        self.out.push_str(self.json.get(self.copied..).unwrap_or_default());
+    }
+
+    fn member_at(&mut self, at: usize) -> Option<(MemberId, Found<'a>)> {
+        let json = self.json;
+        if let Some(found) = scan::whole_string(json, at) {
+            if let Some(id) = self.known.id(&found.name) {
+                return Some((id, found));
+            }
+            if !self.looked && UserId::parse(&*found.name).is_ok() {
+                self.look();
+                if let Some(id) = self.known.id(&found.name) {
+                    return Some((id, found));
+                }
+            }
+        }
+        if !scan::may_start(json, at) {
+            return None;
+        }
+        for candidate in [scan::plain(json, at), scan::encoded(json, at)] {
+            if let Some(found) = candidate
+                && let Some(id) = self.known.id(&found.name)
+            {
+                return Some((id, found));
+            }
+        }
+        None
+    }
+
+    fn look(&mut self) {
+        self.looked = true;
+        for name in structure::named(self.json) {
+            if self.known.new.len() < MAX_ENROLLED && self.known.id(name.as_str()).is_none() {
+                let id = (self.enrol)(&name);
+                self.known.new.push((name, id));
+            }
+        }
+    }
+
+    fn put(&mut self, at: usize, id: MemberId, found: &Found<'_>) {
+        self.out.push_str(self.json.get(self.copied..at).unwrap_or_default());
+        match found.style {
+            None => self.out.push(PLAIN),
+            Some(style) => self.out.extend([STYLED, style.letter()]),
+        }
+        id.push_to(&mut self.out);
+        self.copied = found.end;
+    }
+}

@@ -1,0 +1,43 @@
+//! The structural places of an event where an MXID is enrolled even when nobody of that name ever joined.
+
+use ruma::{OwnedUserId, UserId};
+use serde::Deserialize;
+use serde_json::Value;
+
+#[derive(Deserialize)]
+struct Event {
+    #[serde(rename = "type")]
+    kind: String,
+    sender: String,
+    state_key: Option<String>,
+    content: Value,
+}
+
+/// Every MXID in a structural place of the event, the sender first; none when the text is not an event.
+pub(super) fn named(json: &str) -> Vec<OwnedUserId> {
+    let Ok(event) = serde_json::from_str::<Event>(json) else { return Vec::new() };
+    let content = &event.content;
+    let mut names = vec![event.sender.as_str()];
+    match event.kind.as_str() {
+        "m.room.member" => {
+            names.extend(event.state_key.as_deref());
+            names.extend(content["join_authorised_via_users_server"].as_str());
+            names.extend(content["third_party_invite"]["signed"]["mxid"].as_str());
+        }
+        "m.room.power_levels" => {
+            names.extend(content["users"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()))
+        }
+        "m.room.create" => {
+            names.extend(content["creator"].as_str());
+            names.extend(texts(&content["additional_creators"]));
+        }
+        _ => {}
+    }
+    names.extend(texts(&content["m.mentions"]["user_ids"]));
+    names.extend(texts(&content["m.new_content"]["m.mentions"]["user_ids"]));
+    names.into_iter().filter_map(|name| UserId::parse(name).ok()).collect()
+}
+
+fn texts(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str)
+}

@@ -1,0 +1,4 @@
+//! Rooms: what an event does to a room, and who may see it.
+//!
+//! `core`, `create`, `visibility`, `relations` and `summary` are pure: no I/O, no clock, no tokio.
+
