@@ -11,7 +11,14 @@ pub mod ruma;
 pub mod services;
 pub mod session;
 
+mod capabilities;
 mod discovery;
+mod health;
+mod login;
+mod retention;
+mod thirdparty;
+mod voip;
+mod well_known;
 
 use std::sync::Arc;
 
@@ -32,9 +39,18 @@ pub type Routes = Router<Arc<Services>>;
 /// Every endpoint, ready to be served through [`answer`].
 #[must_use]
 pub fn router(services: Arc<Services>) -> Router {
-    let families = [discovery::routes];
+    let families: &[fn(Routes) -> Routes] = &[
+        capabilities::routes,
+        discovery::routes,
+        health::routes,
+        login::routes,
+        retention::routes,
+        thirdparty::routes,
+        voip::routes,
+        well_known::routes,
+    ];
     families
-        .into_iter()
+        .iter()
         .fold(Router::new(), |router, add| add(router))
         .method_not_allowed_fallback(|| async { Error::wrong_method("Unrecognized method") })
         .fallback(|| async { Error::unrecognised("Unrecognized request") })

@@ -6,7 +6,9 @@
 //! `journal` → `seal` → `store` → `clock`, `random`, `secret`, `log`, `config`.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod api;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod error;
@@ -16,4 +18,5 @@ pub mod pseudonym;
 pub mod random;
 pub mod rooms;
 pub mod secret;
+pub mod server;
 pub mod store;

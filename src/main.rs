@@ -1,2 +1,7 @@
 //! The lethe binary: arguments in, exit code out.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lethe::cli::run()
+}

@@ -1,4 +1,4 @@
-//! What clients ask before anything else: versions, capabilities, well-known files.
+//! What clients ask before anything else: which versions and features the server speaks.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::{api::session::Authenticate, clock::Clock, config::Config, random::Random};
 
 /// Everything a handler may need; cloned as one `Arc`.
@@ -14,4 +16,6 @@ pub struct Services {
     pub random: Arc<dyn Random>,
     /// Access token → session.
     pub sessions: Arc<dyn Authenticate>,
+    /// Turns true when the server stops: long polls answer then.
+    pub stopping: watch::Receiver<bool>,
 }

@@ -198,6 +198,7 @@ fn list(expected: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Span;
 
     fn load(text: &str) -> Result<Config, Error> {
         Config::from_parts(text, [])

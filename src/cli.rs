@@ -1,0 +1,107 @@
+//! The command line: `lethe serve`, and commands that talk to a running server.
+
+mod config;
+mod serve;
+mod token;
+mod user;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    admin,
+    config::{Config, Error as ConfigError},
+    server::Error as ServerError,
+};
+
+/// The file read when none is named, if it exists.
+const DEFAULT_FILE: &str = "lethe.toml";
+
+/// A Matrix homeserver that forgets.
+#[derive(Parser)]
+#[command(name = "lethe", version)]
+struct Arguments {
+    /// The configuration file; `lethe.toml` in the current directory when that exists.
+    #[arg(long, short, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server until it gets SIGTERM or SIGINT.
+    Serve,
+    /// Accounts.
+    #[command(subcommand)]
+    User(user::Command),
+    /// Registration tokens.
+    #[command(subcommand)]
+    Token(token::Command),
+    /// The configuration.
+    #[command(subcommand)]
+    Config(config::Command),
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    #[error(transparent)]
+    Admin(#[from] admin::ClientError),
+    #[error("the terminal cannot be used")]
+    Terminal(#[from] io::Error),
+    /// The server's reason for not doing what was asked.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Parses the process's arguments and does what they say.
+#[must_use]
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    match execute(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "lethe: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(arguments: &Arguments) -> Result<(), Error> {
+    match &arguments.command {
+        Command::Serve => serve::run(load(arguments)?),
+        Command::User(command) => user::run(&load(arguments)?, command),
+        Command::Token(command) => token::run(&load(arguments)?, command),
+        Command::Config(config::Command::Example) => config::example(),
+        Command::Config(config::Command::Check) => config::check(&load(arguments)?),
+    }
+}
+
+fn load(arguments: &Arguments) -> Result<Config, ConfigError> {
+    let default = PathBuf::from(DEFAULT_FILE);
+    let file = arguments.config.clone().or_else(|| default.exists().then_some(default));
+    Config::load(file.as_deref())
+}
+
+/// Asks the running server and shows its answer.
+fn ask(config: &Config, request: &admin::Request) -> Result<(), Error> {
+    match admin::ask(config, request)? {
+        admin::Answer::Done { lines } => lines.iter().try_for_each(|line| show(line)),
+        admin::Answer::Failed { reason } => Err(Error::Refused(reason)),
+    }
+}
+
+/// Writes one line to standard output.
+fn show(line: &str) -> Result<(), Error> {
+    Ok(writeln!(io::stdout(), "{line}")?)
+}

@@ -1,0 +1,121 @@
+//! The running server: wires the layers together, listens, and stops in order.
+//!
+//! Owns the listeners and their connections; knows nothing about what is answered.
+
+mod connection;
+mod listener;
+mod tls;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{sync::watch, task::JoinSet};
+
+use self::listener::Listener;
+use crate::{
+    admin,
+    api::{self, NoSessions, Services},
+    clock::{Clock, SystemClock},
+    config::Config,
+    log,
+    random::{OsRandom, Random},
+};
+
+/// How long open requests may take to finish once the server stops. Long polls answer at once.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address cannot be listened on: in use, or not allowed.
+    #[error("cannot listen on a configured address: is it in use, or below port 1024?")]
+    Listen,
+    /// A Unix socket cannot be made at its path.
+    #[error("cannot make a Unix socket at the configured path")]
+    Socket,
+    /// The certificate or its key cannot be used.
+    #[error("the TLS certificate or key cannot be read, or they do not belong together")]
+    Tls,
+    /// The data directory cannot be made or entered.
+    #[error("the data directory cannot be made or entered")]
+    Directory,
+}
+
+/// A server that listens; dropping it without [`Server::stop`] cuts its connections.
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    stopping: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    services: Arc<Services>,
+}
+
+impl Server {
+    /// Starts on the machine's clock and entropy.
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        Self::start_with(config, Arc::new(SystemClock::new()), Arc::new(OsRandom)).await
+    }
+
+    /// Starts on a given clock and entropy.
+    pub async fn start_with(config: Config, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Self, Error> {
+        prepare_directory(&config)?;
+        let (stopping, stop) = watch::channel(false);
+        let config = Arc::new(config);
+        let services = Arc::new(Services {
+            config: Arc::clone(&config),
+            clock,
+            random,
+            sessions: Arc::new(NoSessions),
+            stopping: stop.clone(),
+        });
+
+        let listeners = Listener::bind_all(&config.server).await?;
+        let addresses = listeners.iter().filter_map(Listener::address).collect();
+        let slots = connection::Slots::new(config.limits.connections);
+        let router = api::router(Arc::clone(&services));
+        let mut tasks = JoinSet::new();
+        for listener in listeners {
+            tasks.spawn(connection::accept(listener, router.clone(), slots.clone(), stop.clone()));
+        }
+        let socket = admin::Socket::bind(&config).map_err(|_| Error::Socket)?;
+        tasks.spawn(socket.serve(Arc::new(admin::Nothing), stop));
+        log::info!("listening", listeners = tasks.len() - 1);
+        Ok(Self { addresses, stopping, tasks, services })
+    }
+
+    /// The TCP addresses listened on, with the ports the system chose.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The services behind the API.
+    #[must_use]
+    pub fn services(&self) -> &Arc<Services> {
+        &self.services
+    }
+
+    /// Stops accepting, lets long polls answer, waits for open requests at most [`DRAIN`].
+    pub async fn stop(mut self) {
+        log::info!("stopping");
+        self.stopping.send_replace(true);
+        let drained = tokio::time::timeout(DRAIN, async { while self.tasks.join_next().await.is_some() {} }).await;
+        if drained.is_err() {
+            log::warn!("open requests were cut off");
+        }
+        log::info!("stopped");
+    }
+}
+
+/// Makes the data directory, readable by the server's user alone.
+fn prepare_directory(config: &Config) -> Result<(), Error> {
+    use std::os::unix::fs::DirBuilderExt;
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(&config.storage.data).map_err(|_| Error::Directory)
+}
+
+/// Keeps the process's memory out of core files.
+pub fn disable_core_dumps() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    if setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).is_err() {
+        log::warn!("core dumps could not be turned off");
+    }
+}
