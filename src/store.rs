@@ -10,6 +10,9 @@ mod fuse;
 mod handle;
 mod memory;
 mod queue;
+mod rocks;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 
 use std::{collections::HashSet, time::Duration};
@@ -19,6 +22,7 @@ pub use self::{
     fuse::Fuse,
     handle::Store,
     memory::{MemoryBackend, Written},
+    rocks::RocksBackend,
 };
 
 /// Where a row lies: 16 bytes that look random to whoever lacks the key they were derived with.

@@ -29,7 +29,9 @@ impl Engine {
             }
         }
         // What earlier lives have left unmerged is unknown.
-        engine.known.iter().for_each(|(instance, partition)| engine.upkeep.change(*instance, *partition));
+        for (instance, partition) in &engine.known {
+            engine.upkeep.change(*instance, *partition);
+        }
         engine
     }
 

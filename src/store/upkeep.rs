@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    mem,
     sync::Arc,
 };
 
@@ -48,7 +47,9 @@ impl Upkeep {
     /// Notes that rows can go.
     pub(super) fn retire(&self, dead: Vec<(Instance, Partition, Address)>) {
         let mut notes = self.notes.lock();
-        dead.into_iter().for_each(|(instance, partition, address)| notes.retire((instance, partition), address));
+        for (instance, partition, address) in dead {
+            notes.retire((instance, partition), address);
+        }
     }
 
     /// Notes that `rows` are about to be written: their partitions change, their addresses are not retired.
@@ -127,7 +128,9 @@ impl Drop for Merging {
         notes.merging = None;
         if !self.done {
             notes.changed.insert(self.place);
-            mem::take(&mut self.dead).iter().for_each(|address| notes.retire(self.place, *address));
+            for address in self.dead.iter() {
+                notes.retire(self.place, *address);
+            }
         }
         self.upkeep.merged.notify_all();
     }
