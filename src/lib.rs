@@ -17,6 +17,7 @@ pub mod log;
 pub mod pseudonym;
 pub mod random;
 pub mod rooms;
+pub mod seal;
 pub mod secret;
 pub mod server;
 pub mod store;
