@@ -8,5 +8,6 @@ pub mod derive;
 mod golden;
 pub mod password;
 pub mod row;
+pub mod slots;
 mod text;
 pub mod token;

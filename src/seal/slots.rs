@@ -1,0 +1,358 @@
+//! The slot table: the erasable secrets everything else depends on.
+//!
+//! A slot is 32 bytes under a random name. The whole table is one image sealed under a root key R, and R lies in two
+//! sectors that are overwritten in place at every commit: destroying R destroys every secret that was replaced. Nothing
+//! exists until its slot does, so the commit here is the moment at which an operation has happened. This module owns
+//! `keys/` and never knows what a slot is for.
+
+mod file;
+mod format;
+mod memory;
+mod table;
+
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use self::{format::Root, table::Table};
+pub use self::{
+    file::FileMedium,
+    memory::{Fate, MemoryMedium},
+};
+use crate::{
+    clock::Timestamp,
+    random::Random,
+    secret::Key,
+    store::{self, Partition, Store},
+};
+
+/// The size of a root sector, bytes: what a disk writes at once or tears.
+pub const SECTOR: usize = 4096;
+/// An image longer than this is refused: half a million slots, a hundred times the largest server thought of.
+pub const MOST_IMAGE: usize = 32 << 20;
+
+/// The random name of a slot, constant over its owner's life and never used again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SlotId(#[serde(with = "super::text")] pub [u8; 16]);
+
+impl SlotId {
+    /// A fresh name.
+    #[must_use]
+    pub fn random(random: &dyn Random) -> Self {
+        Self(random.bytes())
+    }
+}
+
+/// What a slot belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum SlotKind {
+    /// The server key; its value is [`Slots::server_key`].
+    Server = 1,
+    /// An epoch key; see [`Slots::epoch_key`].
+    Epoch = 2,
+    /// An account: mixed into every wrap of it.
+    Account = 3,
+    /// An account's vault.
+    Vault = 4,
+    /// A room.
+    Room = 5,
+    /// The house.
+    House = 6,
+    /// A password wrap.
+    Password = 7,
+    /// A token wrap.
+    Token = 8,
+}
+
+/// One change of the table.
+#[derive(Clone)]
+pub enum Change {
+    /// Makes a slot or replaces its value.
+    Set {
+        /// Its name.
+        id: SlotId,
+        /// What it belongs to.
+        kind: SlotKind,
+        /// Its value.
+        value: Key,
+        /// The partition it dies with, for token slots.
+        epoch: Option<Partition>,
+    },
+    /// Destroys a slot; one that does not exist is fine.
+    Remove {
+        /// Its name.
+        id: SlotId,
+    },
+    /// Makes an epoch key, or corrects the end of one that exists and keeps its key.
+    OpenEpoch {
+        /// The partition it is for.
+        partition: Partition,
+        /// The epoch key.
+        key: Key,
+        /// When nothing is filed there any more.
+        end: Timestamp,
+    },
+    /// Destroys an epoch key and every token slot that dies with it.
+    DropEpoch {
+        /// The partition.
+        partition: Partition,
+    },
+}
+
+/// Why the slot table could not be read or changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The key files cannot be read or written; after a failed commit the table takes no further one.
+    #[error("the key files cannot be read or written")]
+    Io,
+    /// Another process uses these keys.
+    #[error("the key files are in use by another process")]
+    InUse,
+    /// The root key is gone: what the table held cannot be opened again.
+    #[error("the root key is unreadable; everything under it is lost")]
+    Lost,
+    /// The table has outgrown its bound.
+    #[error("the slot table is full")]
+    Full,
+    /// The store could not be synced; the table is unchanged.
+    #[error("the store could not be synced before the slot table")]
+    Store(store::Error),
+}
+
+/// Where the key files lie. Every call is one disk step: it has happened, has not, or was cut in the middle.
+pub trait Medium: Send + Sync + 'static {
+    /// The two root sectors, each [`SECTOR`] bytes; `None` for one that was never written or cannot be read.
+    fn read_sectors(&self) -> Result<[Option<Vec<u8>>; 2], Error>;
+    /// Overwrites one root sector in place.
+    fn write_sector(&self, which: usize, bytes: &[u8]) -> Result<(), Error>;
+    /// Returns when both root sectors are on the medium.
+    fn sync_sectors(&self) -> Result<(), Error>;
+    /// `length` bytes of image region `region` at `offset`; `None` when there are not so many.
+    fn read_image(&self, region: usize, offset: usize, length: usize) -> Result<Option<Vec<u8>>, Error>;
+    /// Overwrites image region `region` from `offset` on.
+    fn write_image(&self, region: usize, offset: usize, bytes: &[u8]) -> Result<(), Error>;
+    /// Returns when image region `region` is on the medium.
+    fn sync_image(&self, region: usize) -> Result<(), Error>;
+    /// Whether an image was ever written: tells a fresh medium from a ruined one.
+    fn has_images(&self) -> Result<bool, Error>;
+}
+
+/// The slot table. Clones share it.
+#[derive(Clone)]
+pub struct Slots(Arc<Shared>);
+
+struct Shared {
+    medium: Arc<dyn Medium>,
+    store: Store,
+    random: Arc<dyn Random>,
+    current: RwLock<Current>,
+    /// Grows with the requests in flight, which the listeners bound.
+    queue: Mutex<Vec<Waiting>>,
+    /// Serialises commits; holds whether one has failed, after which the medium's state is unknown.
+    turn: tokio::sync::Mutex<bool>,
+}
+
+struct Current {
+    table: Table,
+    generation: u64,
+}
+
+impl Slots {
+    /// Opens the table on `medium`, or makes a fresh one on an empty medium.
+    ///
+    /// The higher readable generation wins and is written over the other sector before anything else is read.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when images exist but no root sector opens one.
+    pub async fn open(medium: Arc<dyn Medium>, store: Store, random: Arc<dyn Random>) -> Result<Self, Error> {
+        let (from, source) = (medium.clone(), random.clone());
+        let current = tokio::task::spawn_blocking(move || load(&*from, &*source)).await.map_err(|_| Error::Io)??;
+        Ok(Self(Arc::new(Shared {
+            medium,
+            store,
+            random,
+            current: RwLock::new(current),
+            queue: Mutex::default(),
+            turn: tokio::sync::Mutex::new(false),
+        })))
+    }
+
+    /// The value of a slot; `None` means its owner does not exist.
+    #[must_use]
+    pub fn value(&self, id: &SlotId) -> Option<Key> {
+        self.0.current.read().table.value(id)
+    }
+
+    /// Whether a slot exists.
+    #[must_use]
+    pub fn contains(&self, id: &SlotId) -> bool {
+        self.0.current.read().table.contains(id)
+    }
+
+    /// The server key S.
+    #[must_use]
+    pub fn server_key(&self) -> Key {
+        self.0.current.read().table.server.clone()
+    }
+
+    /// The epoch key of a partition; that of [`Partition::FOREVER`] comes from the server key.
+    #[must_use]
+    pub fn epoch_key(&self, partition: Partition) -> Option<Key> {
+        self.0.current.read().table.epoch_key(partition)
+    }
+
+    /// The live epochs with their ends, in order.
+    #[must_use]
+    pub fn epochs(&self) -> Vec<(Partition, Timestamp)> {
+        self.0.current.read().table.epochs()
+    }
+
+    /// How often the table has been written.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.0.current.read().generation
+    }
+
+    /// The number of slots, epochs and the server key included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.current.read().table.len()
+    }
+
+    /// Never: a table has at least its server key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Makes `changes`, all or none: returns when the new table is durable and the old root key is overwritten.
+    ///
+    /// The three stores are synced first. Commits that wait at the same time share one image. A caller that stops
+    /// waiting may or may not have made its changes.
+    ///
+    /// # Errors
+    /// [`Error::Store`] and [`Error::Full`] leave the table as it was; after [`Error::Io`] the old table or the new one
+    /// comes up at the next start, and this one takes no further commit.
+    pub async fn commit(&self, changes: Vec<Change>) -> Result<(), Error> {
+        // A task of its own, so that a caller who goes away cannot leave a commit half accounted for.
+        let shared = self.0.clone();
+        tokio::spawn(async move { shared.commit(changes).await }).await.map_err(|_| Error::Io)?
+    }
+}
+
+impl Shared {
+    async fn commit(&self, changes: Vec<Change>) -> Result<(), Error> {
+        let (tell, told) = oneshot::channel();
+        self.queue.lock().push(Waiting { changes, tell });
+        let mut failed = self.turn.lock().await;
+        let group = std::mem::take(&mut *self.queue.lock());
+        if !group.is_empty() {
+            let (changes, waiting): (Vec<_>, Vec<_>) = group.into_iter().map(|one| (one.changes, one.tell)).unzip();
+            let result = self.write(&mut failed, changes.concat()).await;
+            for tell in waiting {
+                // Who no longer waits needs no answer.
+                let _ = tell.send(result);
+            }
+        }
+        drop(failed);
+        told.await.map_err(|_| Error::Io)?
+    }
+
+    async fn write(&self, failed: &mut bool, changes: Vec<Change>) -> Result<(), Error> {
+        if *failed {
+            return Err(Error::Io);
+        }
+        let (mut table, generation) = {
+            let current = self.current.read();
+            (current.table.clone(), current.generation + 1)
+        };
+        table.apply(changes);
+        let (medium, random) = (self.medium.clone(), self.random.clone());
+        let written = self.store.barrier(move || persist(&*medium, &table, generation, &*random).map(|()| table)).await;
+        match written.map_err(Error::Store)? {
+            Ok(table) => {
+                *self.current.write() = Current { table, generation };
+                Ok(())
+            }
+            Err(error) => {
+                *failed = error != Error::Full;
+                Err(error)
+            }
+        }
+    }
+}
+
+struct Waiting {
+    changes: Vec<Change>,
+    tell: oneshot::Sender<Result<(), Error>>,
+}
+
+/// Writes a table as `generation`: the image twice, then one root sector, then the other.
+fn persist(medium: &dyn Medium, table: &Table, generation: u64, random: &dyn Random) -> Result<(), Error> {
+    let root = Key::random(random);
+    let image = format::seal_image(table, &root, generation, random)?;
+    let region = format::region(generation);
+    medium.write_image(region, 0, &image)?;
+    medium.write_image(region, image.len(), &image)?;
+    medium.sync_image(region)?;
+    let sector = Root::over(root, generation, &image)?.sector();
+    put_sector(medium, 0, &sector)?;
+    put_sector(medium, 1, &sector)
+}
+
+/// Overwrites one root sector and makes sure that it is there. The other one stays whole meanwhile.
+fn put_sector(medium: &dyn Medium, which: usize, bytes: &[u8]) -> Result<(), Error> {
+    medium.write_sector(which, bytes)?;
+    medium.sync_sectors()?;
+    let read = medium.read_sectors()?;
+    if read[which].as_deref() == Some(bytes) { Ok(()) } else { Err(Error::Io) }
+}
+
+fn load(medium: &dyn Medium, random: &dyn Random) -> Result<Current, Error> {
+    let sectors = medium.read_sectors()?;
+    let roots = [0, 1].map(|which| sectors[which].as_deref().and_then(Root::read));
+    let generation = |which: usize| roots[which].as_ref().map(|root: &Root| root.generation);
+    let winner = usize::from(generation(1) > generation(0));
+    let Some(root) = &roots[winner] else {
+        return if medium.has_images()? { Err(Error::Lost) } else { create(medium, random) };
+    };
+    // A sector that only the page cache holds must be on the medium before the other one is touched.
+    medium.sync_sectors()?;
+    if sectors[0] != sectors[1] {
+        put_sector(medium, 1 - winner, &root.sector())?;
+    }
+    if root.generation == 0 {
+        return first(medium, random);
+    }
+    let region = format::region(root.generation);
+    for copy in 0..2 {
+        if let Some(image) = medium.read_image(region, copy * root.length, root.length)?
+            && let Some(table) = format::open_image(root, &image)
+        {
+            return Ok(Current { table, generation: root.generation });
+        }
+    }
+    Err(Error::Lost)
+}
+
+/// Prepares an empty medium. Generation 0 has root sectors and no image, so that a cut on the way to the first table
+/// looks neither like a ruined medium nor like a finished one.
+fn create(medium: &dyn Medium, random: &dyn Random) -> Result<Current, Error> {
+    let sector = Root::over(Key::random(random), 0, &[])?.sector();
+    put_sector(medium, 0, &sector)?;
+    put_sector(medium, 1, &sector)?;
+    first(medium, random)
+}
+
+fn first(medium: &dyn Medium, random: &dyn Random) -> Result<Current, Error> {
+    let table = Table::new(Key::random(random));
+    persist(medium, &table, 1, random)?;
+    Ok(Current { table, generation: 1 })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! The bytes of a root sector and of a slot image.
+
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305, aead::AeadInOut};
+use zeroize::Zeroizing;
+
+use super::{
+    Error, MOST_IMAGE, SECTOR, SlotId, SlotKind,
+    table::{Epoch, Slot, Table},
+};
+use crate::{
+    clock::Timestamp,
+    random::Random,
+    seal::derive::{Usage, derive},
+    secret::Key,
+    store::{Class, Partition},
+};
+
+const MAGIC: [u8; 8] = *b"lethekey";
+const VERSION: u8 = 1;
+const CHECKSUM: usize = 32;
+const NONCE: usize = 24;
+const TAG: usize = 16;
+/// Id, value, kind, class, two zeros, serial.
+const ENTRY: usize = 16 + 32 + 1 + 1 + 2 + 4;
+const HEAD: usize = 1 + 4;
+
+/// What a root sector says.
+pub(super) struct Root {
+    pub(super) generation: u64,
+    /// The image's length, bytes.
+    pub(super) length: usize,
+    key: Key,
+    hash: [u8; 32],
+}
+
+/// The image region of a generation: never that of the one before.
+pub(super) fn region(generation: u64) -> usize {
+    usize::from(generation % 2 == 1)
+}
+
+impl Root {
+    pub(super) fn over(key: Key, generation: u64, image: &[u8]) -> Result<Self, Error> {
+        if image.len() > MOST_IMAGE {
+            return Err(Error::Full);
+        }
+        Ok(Self { generation, length: image.len(), key, hash: *blake3::hash(image).as_bytes() })
+    }
+
+    pub(super) fn sector(&self) -> Zeroizing<Vec<u8>> {
+        let length = u32::try_from(self.length).expect("an image is bounded");
+        let mut sector = Zeroizing::new(Vec::with_capacity(SECTOR));
+        sector.extend_from_slice(&MAGIC);
+        sector.extend_from_slice(&[VERSION, u8::from(region(self.generation) == 1), 0, 0]);
+        sector.extend_from_slice(&self.generation.to_be_bytes());
+        sector.extend_from_slice(&length.to_be_bytes());
+        sector.extend_from_slice(&self.hash);
+        sector.extend_from_slice(self.key.expose());
+        sector.resize(SECTOR - CHECKSUM, 0);
+        let checksum = blake3::hash(&sector);
+        sector.extend_from_slice(checksum.as_bytes());
+        sector
+    }
+
+    /// `None` for a torn, empty or foreign sector.
+    pub(super) fn read(sector: &[u8]) -> Option<Self> {
+        let (body, checksum) = sector.split_at_checked(SECTOR - CHECKSUM)?;
+        if blake3::hash(body).as_bytes()[..] != *checksum {
+            return None;
+        }
+        let mut fields = Fields(body);
+        let (magic, [version, _, _, _]) = (fields.take::<8>()?, fields.take::<4>()?);
+        let generation = u64::from_be_bytes(fields.take()?);
+        let length = usize::try_from(u32::from_be_bytes(fields.take()?)).ok()?;
+        let (hash, key) = (fields.take()?, Key::from_bytes(fields.take()?));
+        (magic == MAGIC && version == VERSION && length <= MOST_IMAGE).then_some(Self { generation, length, key, hash })
+    }
+}
+
+/// Seals `table` under `root`; the length is a multiple of 4 KiB.
+pub(super) fn seal_image(table: &Table, root: &Key, generation: u64, random: &dyn Random) -> Result<Vec<u8>, Error> {
+    let count = table.len();
+    let size = (NONCE + HEAD + count * ENTRY + TAG).next_multiple_of(SECTOR);
+    if size > MOST_IMAGE {
+        return Err(Error::Full);
+    }
+    let mut image = Vec::with_capacity(size);
+    let nonce: [u8; NONCE] = random.bytes();
+    image.extend_from_slice(&nonce);
+    image.push(VERSION);
+    image.extend_from_slice(&u32::try_from(count).map_err(|_| Error::Full)?.to_be_bytes());
+    entry(&mut image, &[0; 16], &table.server, SlotKind::Server, None);
+    for (partition, epoch) in &table.epochs {
+        let mut id = [0; 16];
+        id[8..].copy_from_slice(&epoch.end.0.to_be_bytes());
+        entry(&mut image, &id, &epoch.key, SlotKind::Epoch, Some(*partition));
+    }
+    for (id, slot) in &table.slots {
+        entry(&mut image, &id.0, &slot.value, slot.kind, slot.epoch);
+    }
+    image.resize(size - TAG, 0);
+    let tag = cipher(root)
+        .encrypt_inout_detached(&nonce.into(), &associated(generation), (&mut image[NONCE..]).into())
+        .expect("an image is shorter than the cipher's limit");
+    image.extend_from_slice(&tag);
+    Ok(image)
+}
+
+/// `None` for anything but the image that `root` was written over.
+pub(super) fn open_image(root: &Root, image: &[u8]) -> Option<Table> {
+    if *blake3::hash(image).as_bytes() != root.hash {
+        return None;
+    }
+    let (nonce, rest) = image.split_first_chunk::<NONCE>()?;
+    let (inside, tag) = rest.split_last_chunk::<TAG>()?;
+    let mut inside = Zeroizing::new(inside.to_vec());
+    cipher(&root.key)
+        .decrypt_inout_detached(
+            &(*nonce).into(),
+            &associated(root.generation),
+            inside.as_mut_slice().into(),
+            &(*tag).into(),
+        )
+        .ok()?;
+    read_table(Fields(&inside))
+}
+
+fn read_table(mut fields: Fields<'_>) -> Option<Table> {
+    let [version] = fields.take()?;
+    let count = u32::from_be_bytes(fields.take()?);
+    if version != VERSION {
+        return None;
+    }
+    let mut server = None;
+    let mut table = Table::new(Key::from_bytes([0; 32]));
+    for _ in 0..count {
+        let (id, value) = (fields.take::<16>()?, Key::from_bytes(fields.take()?));
+        let ([kind, class, _, _], serial) = (fields.take::<4>()?, u32::from_be_bytes(fields.take()?));
+        let epoch = Class::from_code(class).map(|class| Partition { class, serial });
+        match kind_from(kind)? {
+            SlotKind::Server => server = Some(value),
+            SlotKind::Epoch => {
+                let end = Timestamp(u64::from_be_bytes(*id.last_chunk()?));
+                table.epochs.insert(epoch?, Epoch { key: value, end });
+            }
+            kind => drop(table.slots.insert(SlotId(id), Slot { kind, value, epoch })),
+        }
+    }
+    Some(Table { server: server?, ..table })
+}
+
+fn entry(image: &mut Vec<u8>, id: &[u8; 16], value: &Key, kind: SlotKind, epoch: Option<Partition>) {
+    image.extend_from_slice(id);
+    image.extend_from_slice(value.expose());
+    image.extend_from_slice(&[kind as u8, epoch.map_or(0, |epoch| epoch.class.code()), 0, 0]);
+    image.extend_from_slice(&epoch.map_or(0, |epoch| epoch.serial).to_be_bytes());
+}
+
+fn kind_from(code: u8) -> Option<SlotKind> {
+    let all = [
+        SlotKind::Server,
+        SlotKind::Epoch,
+        SlotKind::Account,
+        SlotKind::Vault,
+        SlotKind::Room,
+        SlotKind::House,
+        SlotKind::Password,
+        SlotKind::Token,
+    ];
+    all.into_iter().find(|kind| *kind as u8 == code)
+}
+
+fn cipher(root: &Key) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(derive(Usage::SlotImage, root, &[]).expose().into())
+}
+
+fn associated(generation: u64) -> [u8; 9] {
+    let mut bytes = [VERSION; 9];
+    bytes[1..].copy_from_slice(&generation.to_be_bytes());
+    bytes
+}
+
+/// Reads fixed-width fields one after the other.
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (field, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*field)
+    }
+}
