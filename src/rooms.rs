@@ -2,3 +2,8 @@
 //!
 //! `core`, `create`, `visibility`, `relations` and `summary` are pure: no I/O, no clock, no tokio.
 
+pub mod core;
+pub mod create;
+pub mod relations;
+pub mod summary;
+pub mod visibility;

@@ -1,0 +1,47 @@
+//! What a room list shows of a room: counts, heroes, the name clients compute from (spec: client-server API, room summary).
+
+use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
+
+use super::core::StateMap;
+
+/// The most heroes of a room (spec: `/sync`, room summary).
+pub const MAX_HEROES: usize = 5;
+
+/// The summary of a room for one viewer.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// How many are joined.
+    pub joined: u64,
+    /// How many are invited.
+    pub invited: u64,
+    /// Who stands for the room when it has neither name nor canonical alias: joined and invited members other than the
+    /// viewer, or those who were, the earliest first.
+    pub heroes: Vec<OwnedUserId>,
+    /// Whether the room has a name or canonical alias, so that its heroes do not matter.
+    pub named: bool,
+}
+
+/// The summary of the room for `viewer`. Heroes are given for a named room too: sliding sync wants the avatar of a chat of two.
+#[must_use]
+pub fn summary(state: &StateMap, viewer: &UserId) -> Summary {
+    let mut result =
+        Summary { named: state.name().is_some() || state.canonical_alias().is_some(), ..Summary::default() };
+    let mut present = Vec::new();
+    let mut gone = Vec::new();
+    for (user, membership, event) in state.members() {
+        result.joined += u64::from(membership == MembershipState::Join);
+        result.invited += u64::from(membership == MembershipState::Invite);
+        if user == viewer {
+            continue;
+        }
+        match membership {
+            MembershipState::Join | MembershipState::Invite => present.push((event.ts(), user)),
+            MembershipState::Leave | MembershipState::Ban => gone.push((event.ts(), user)),
+            _ => {}
+        }
+    }
+    let mut heroes = if present.is_empty() { gone } else { present };
+    heroes.sort_unstable();
+    result.heroes = heroes.into_iter().take(MAX_HEROES).map(|(_, user)| user.to_owned()).collect();
+    result
+}
