@@ -444,6 +444,11 @@ fn a_merge_forgets_the_order_of_writes() {
         }
         store.merge_all().await.unwrap();
     });
+    for (name, content) in
+        bytes(directory.path()).iter().filter(|(name, _)| Path::new(name).extension() == Some("log".as_ref()))
+    {
+        assert!((0..30).all(|n| !contains(content, &at(n).0)), "{name} has the order");
+    }
     // One byte says "a value", seven are the number.
     assert_eq!(numbers(directory.path()), HashSet::from([[1, 0, 0, 0, 0, 0, 0, 0]]));
 }
