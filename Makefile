@@ -5,9 +5,10 @@ CARGO = . tools/env.sh && cargo
 .PHONY: test run
 test:
 	$(CARGO) fmt --check
+	$(CARGO) clippy --locked -j2 --all-targets -- -D warnings
 	$(CARGO) test --locked -j2
 run:
-	$(CARGO) run --locked -j2 --release -- serve
+	$(CARGO) run --locked -j2 --profile ci -- serve
 
 # Stories told by real clients, against a freshly built server; see tests/clients/README.md.
 .PHONY: clients clients-js build-ci

@@ -1,0 +1,6 @@
+//! Every integration test, in one binary: each further one would link everything again.
+
+mod config_example;
+mod http;
+mod layers;
+mod server;
