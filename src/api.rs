@@ -37,7 +37,6 @@ use crate::error::Error;
 pub type Routes = Router<Arc<Services>>;
 
 /// Every endpoint, ready to be served through [`answer`].
-#[must_use]
 pub fn router(services: Arc<Services>) -> Router {
     let families: &[fn(Routes) -> Routes] = &[
         capabilities::routes,

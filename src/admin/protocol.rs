@@ -57,6 +57,7 @@ mod secret {
 
     use crate::secret::SecretText;
 
+    #[expect(clippy::ref_option, reason = "serde hands over a reference to the field")]
     pub(super) fn serialize<S: Serializer>(value: &Option<SecretText>, serializer: S) -> Result<S::Ok, S::Error> {
         value.as_ref().map(SecretText::expose).serialize(serializer)
     }

@@ -24,7 +24,7 @@ use crate::{
 /// largest legitimate bodies and stay well below.
 pub const MAX_BODY: usize = 1024 * 1024;
 /// The time a body may take to arrive: a phone on a bad line needs seconds for `MAX_BODY`, a slow attack needs hours.
-pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+pub const BODY_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A request of type `R`, read, checked and authenticated.
 pub struct Ruma<R: IncomingRequest<Authentication: Scheme>> {

@@ -77,13 +77,17 @@ impl Config {
 
     fn read_secrets(&mut self) -> Result<(), Error> {
         let registration = &mut self.registration;
-        read_secret("registration.shared_secret", &mut registration.shared_secret, &registration.shared_secret_file)?;
-        read_secret("turn.secret", &mut self.turn.secret, &self.turn.secret_file)
+        read_secret(
+            "registration.shared_secret",
+            &mut registration.shared_secret,
+            registration.shared_secret_file.as_ref(),
+        )?;
+        read_secret("turn.secret", &mut self.turn.secret, self.turn.secret_file.as_ref())
     }
 
     /// What single values cannot say.
     fn check(&self) -> Result<(), Error> {
-        let longest = Duration::from_secs(300);
+        let longest = Duration::from_mins(5);
         let retention = &self.retention;
         let rules: [(bool, &str, &str); 10] = [
             (
@@ -133,7 +137,7 @@ fn is_supported(version: &ruma::RoomVersionId) -> bool {
     version.as_str().parse::<u8>().is_ok_and(|number| (6..=12).contains(&number))
 }
 
-fn read_secret(key: &str, value: &mut Option<Secret>, file: &Option<PathBuf>) -> Result<(), Error> {
+fn read_secret(key: &str, value: &mut Option<Secret>, file: Option<&PathBuf>) -> Result<(), Error> {
     let Some(path) = file else { return Ok(()) };
     if value.is_some() {
         return Err(key_error(key, "expected either the value or the file, not both"));

@@ -56,7 +56,7 @@ fn write(value: u64, units: &[(&str, u64)], smallest: &str) -> String {
     if value == 0 {
         return format!("0{smallest}");
     }
-    let unit = units.iter().find(|(name, factor)| !matches!(*name, "w" | "y") && value % factor == 0);
+    let unit = units.iter().find(|(name, factor)| !matches!(*name, "w" | "y") && value.is_multiple_of(*factor));
     unit.map_or_else(String::new, |(name, factor)| format!("{}{name}", value / factor))
 }
 

@@ -15,13 +15,13 @@ use crate::{api, log};
 
 /// How long a request's head may take, and how long a kept connection may idle before the next one: browsers reuse
 /// connections within seconds; whoever sends a head byte by byte holds one slot this long.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// The largest request head: a filter as inline JSON in the query is the largest legitimate part.
-const MAX_HEAD: usize = 64 * 1024;
+const MAX_HEAD: u32 = 64 * 1024;
 /// Requests in flight on one HTTP/2 connection; a client has two long polls and some loads of media.
 const MAX_STREAMS: u32 = 64;
 /// How often a silent HTTP/2 peer is asked whether it is there, and how long it may take to answer.
-const PING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
+const PING: (Duration, Duration) = (Duration::from_mins(1), Duration::from_secs(20));
 /// The pause after a failed accept: the usual cause is a lack of file descriptors, which a busy loop prolongs.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -83,12 +83,17 @@ async fn serve(
 fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     // A client that closes its side has hung up: its long poll is dropped at once.
-    builder.http1().half_close(false).timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD);
+    builder
+        .http1()
+        .half_close(false)
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(usize::try_from(MAX_HEAD).unwrap_or(usize::MAX));
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEAD as u32)
+        .max_header_list_size(MAX_HEAD)
         .keep_alive_interval(PING.0)
         .keep_alive_timeout(PING.1);
     builder
