@@ -4,8 +4,10 @@
 //! decides what is written when, and never keeps a secret in a type that can be printed or serialised by accident.
 
 pub mod derive;
+pub mod epochs;
 #[cfg(test)]
 mod golden;
+pub mod mail;
 pub mod password;
 pub mod row;
 pub mod slots;

@@ -16,11 +16,11 @@ use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use self::{format::Root, table::Table};
 pub use self::{
     file::FileMedium,
     memory::{Fate, MemoryMedium},
 };
+use self::{format::Root, table::Table};
 use crate::{
     clock::Timestamp,
     random::Random,
