@@ -128,10 +128,9 @@ impl Epochs {
 
     /// Opens the next serial of `class`: the partitions first, because a key without them would take rows that fail.
     async fn open(&self, class: Class, end: Timestamp) -> Result<Partition, Error> {
-        let newest = self.live(class).first().map_or(0, |partition| partition.serial);
-        let mut serial = newest.saturating_add(1);
+        // Partitions of an opening that was cut have a number too, and no key.
+        let mut serial = self.slots.last_serial(class).saturating_add(1);
         for instance in Instance::ALL {
-            // A partition that lost its key but not yet its rows keeps its number.
             for old in self.store.list_partitions(instance).await?.iter().filter(|old| old.class == class) {
                 serial = serial.max(old.serial.saturating_add(1));
             }
@@ -222,6 +221,10 @@ mod tests {
             let left = epochs.store.list_partitions(instance).await.unwrap();
             assert!(!left.contains(&first) && left.contains(&second) && left.contains(&Partition::FOREVER));
         }
+        // A name is never used again, also when nothing of the class is left.
+        clock.advance(Duration::from_millis(50 * HOUR));
+        assert_eq!(epochs.expire(clock.now()).await.unwrap(), [second]);
+        assert_eq!(epochs.current(Class::Hour).await.unwrap().serial, second.serial + 1);
         assert_eq!(epochs.live(Class::Forever), [Partition::FOREVER]);
         assert!(epochs.slots.epoch_key(Partition::FOREVER).is_some());
     }

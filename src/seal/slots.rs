@@ -25,7 +25,7 @@ use crate::{
     clock::Timestamp,
     random::Random,
     secret::Key,
-    store::{self, Partition, Store},
+    store::{self, Class, Partition, Store},
 };
 
 /// The size of a root sector, bytes: what a disk writes at once or tears.
@@ -66,6 +66,8 @@ pub enum SlotKind {
     Password = 7,
     /// A token wrap.
     Token = 8,
+    /// No secret: the highest serial a class ever had; see [`Slots::last_serial`].
+    Serial = 9,
 }
 
 /// One change of the table.
@@ -209,6 +211,12 @@ impl Slots {
     #[must_use]
     pub fn epochs(&self) -> Vec<(Partition, Timestamp)> {
         self.0.current.read().table.epochs()
+    }
+
+    /// The highest serial an epoch of `class` ever had; zero before the first.
+    #[must_use]
+    pub fn last_serial(&self, class: Class) -> u32 {
+        self.0.current.read().table.serials.get(&class).copied().unwrap_or(0)
     }
 
     /// How often the table has been written.

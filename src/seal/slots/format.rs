@@ -78,7 +78,7 @@ impl Root {
 
 /// Seals `table` under `root`; the length is a multiple of 4 KiB.
 pub(super) fn seal_image(table: &Table, root: &Key, generation: u64, random: &dyn Random) -> Result<Vec<u8>, Error> {
-    let count = table.len();
+    let count = table.len() + table.serials.len();
     let size = (NONCE + HEAD + count * ENTRY + TAG).next_multiple_of(SECTOR);
     if size > MOST_IMAGE {
         return Err(Error::Full);
@@ -93,6 +93,10 @@ pub(super) fn seal_image(table: &Table, root: &Key, generation: u64, random: &dy
         let mut id = [0; 16];
         id[8..].copy_from_slice(&epoch.end.0.to_be_bytes());
         entry(&mut image, &id, &epoch.key, SlotKind::Epoch, Some(*partition));
+    }
+    for (&class, &serial) in &table.serials {
+        let highest = Some(Partition { class, serial });
+        entry(&mut image, &[0; 16], &Key::from_bytes([0; 32]), SlotKind::Serial, highest);
     }
     for (id, slot) in &table.slots {
         entry(&mut image, &id.0, &slot.value, slot.kind, slot.epoch);
@@ -142,6 +146,7 @@ fn read_table(mut fields: Fields<'_>) -> Option<Table> {
                 let end = Timestamp(u64::from_be_bytes(*id.last_chunk()?));
                 table.epochs.insert(epoch?, Epoch { key: value, end });
             }
+            SlotKind::Serial => drop(table.serials.insert(epoch?.class, serial)),
             kind => drop(table.slots.insert(SlotId(id), Slot { kind, value, epoch })),
         }
     }
@@ -165,6 +170,7 @@ fn kind_from(code: u8) -> Option<SlotKind> {
         SlotKind::House,
         SlotKind::Password,
         SlotKind::Token,
+        SlotKind::Serial,
     ];
     all.into_iter().find(|kind| *kind as u8 == code)
 }

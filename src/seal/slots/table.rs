@@ -7,7 +7,7 @@ use crate::{
     clock::Timestamp,
     seal::derive::{Usage, derive},
     secret::Key,
-    store::Partition,
+    store::{Class, Partition},
 };
 
 /// A slot beside its name.
@@ -31,12 +31,14 @@ pub(super) struct Table {
     pub(super) server: Key,
     pub(super) epochs: BTreeMap<Partition, Epoch>,
     pub(super) slots: BTreeMap<SlotId, Slot>,
+    /// The highest serial each class ever had: a partition's name is never used again.
+    pub(super) serials: BTreeMap<Class, u32>,
 }
 
 impl Table {
     /// A table with nothing but a server key.
     pub(super) fn new(server: Key) -> Self {
-        Self { server, epochs: BTreeMap::new(), slots: BTreeMap::new() }
+        Self { server, epochs: BTreeMap::new(), slots: BTreeMap::new(), serials: BTreeMap::new() }
     }
 
     pub(super) fn apply(&mut self, changes: Vec<Change>) {
@@ -75,6 +77,8 @@ impl Table {
 
     /// A second opening keeps the key: rows lie under it already.
     fn open_epoch(&mut self, partition: Partition, key: Key, end: Timestamp) {
+        let highest = self.serials.entry(partition.class).or_default();
+        *highest = partition.serial.max(*highest);
         self.epochs.entry(partition).and_modify(|epoch| epoch.end = end).or_insert(Epoch { key, end });
     }
 

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     random::SeededRandom,
     seal::golden,
-    store::{Class, Durability, Fuse, MemoryBackend},
+    store::{Durability, Fuse, MemoryBackend},
 };
 
 const TEAR: u64 = 2;
