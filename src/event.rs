@@ -17,6 +17,8 @@ use crate::clock::Timestamp;
 pub mod build;
 pub mod client;
 pub mod relation;
+#[cfg(test)]
+mod tests;
 pub mod ts;
 
 pub use build::{Builder, Draft, Parents};

@@ -18,6 +18,8 @@ mod conceal;
 mod reveal;
 mod scan;
 mod structure;
+#[cfg(test)]
+mod tests;
 
 pub use conceal::{Concealed, conceal};
 pub use reveal::reveal;

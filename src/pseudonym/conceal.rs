@@ -88,7 +88,15 @@ impl<'a> Walk<'a, '_> {
         let bytes = self.json.as_bytes();
         let mut from = 0;
         while let Some(at) = bytes.get(from..).and_then(|rest| memchr2(b'@', b'%', rest)).map(|n| from + n) {
-            from = match self.member_at(at) {
+            let enrolled = self.known.new.len();
+            let found = self.member_at(at);
+            if self.known.new.len() > enrolled {
+                // Free text that was passed already may name those just enrolled. This happens once at most.
+                self.out.clear();
+                (self.copied, from) = (0, 0);
+                continue;
+            }
+            from = match found {
                 Some((id, found)) => {
                     self.put(at, id, &found);
                     found.end

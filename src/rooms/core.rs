@@ -9,6 +9,8 @@ mod resolve;
 mod state;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use apply::{Applied, Effect, apply};
 pub use auth::{Rejection, auth_events_for, authorise, authorise_with, may_redact};

@@ -310,3 +310,6 @@ fn text(value: &str) -> Json {
 fn level(value: i32) -> Json {
     Json::Integer(Int::from(value))
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,3 +45,28 @@ pub fn summary(state: &StateMap, viewer: &UserId) -> Summary {
     result.heroes = heroes.into_iter().take(MAX_HEROES).map(|(_, user)| user.to_owned()).collect();
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use ruma::RoomVersionId;
+    use serde_json::json;
+
+    use super::*;
+    use crate::rooms::core::testing::{AL, BO, CY, TestRoom, al};
+
+    #[test]
+    fn heroes_are_others_and_the_gone_only_when_nobody_is_left() {
+        let mut room = TestRoom::new(&RoomVersionId::V12);
+        room.member(AL, CY, "invite").unwrap();
+        room.member(AL, BO, "invite").unwrap();
+        let seen = summary(&room.state, al());
+        assert!((seen.joined, seen.invited, seen.named) == (1, 2, false));
+        assert_eq!(seen.heroes.iter().map(|hero| hero.as_str()).collect::<Vec<_>>(), [CY, BO]);
+        room.member(CY, CY, "leave").unwrap();
+        assert_eq!(summary(&room.state, al()).heroes, [BO]);
+        room.member(BO, BO, "leave").unwrap();
+        assert_eq!(summary(&room.state, al()).heroes, [CY, BO]);
+        room.state(AL, "m.room.name", "", &json!({"name": "x"})).unwrap();
+        assert!(summary(&room.state, al()).named);
+    }
+}

@@ -49,3 +49,66 @@ fn after(event: &Arc<Event>, before: &StateMap) -> StateMap {
     state.insert(Arc::clone(event));
     state
 }
+
+#[cfg(test)]
+mod tests {
+    use ruma::RoomVersionId;
+    use serde_json::json;
+
+    use super::*;
+    use crate::rooms::core::testing::{AL, BO, TestRoom};
+
+    #[test]
+    fn the_table_of_the_specification() {
+        use MembershipState::{Ban, Invite, Join, Leave};
+        let cases = [
+            ("world_readable", Leave, false, true),
+            ("world_readable", Ban, false, true),
+            ("shared", Leave, false, false),
+            ("shared", Leave, true, true),
+            ("shared", Invite, false, false),
+            ("shared", Join, false, true),
+            ("invited", Invite, false, true),
+            ("invited", Leave, true, false),
+            ("invited", Join, false, true),
+            ("joined", Invite, true, false),
+            ("joined", Leave, true, false),
+            ("joined", Join, false, true),
+            ("nonsense", Leave, true, true),
+            ("nonsense", Leave, false, false),
+        ];
+        for (visibility, membership, joined_after, expected) in cases {
+            assert_eq!(
+                allows(visibility, &membership, joined_after),
+                expected,
+                "{visibility} {membership} {joined_after}"
+            );
+        }
+    }
+
+    #[test]
+    fn own_membership_and_the_change_of_visibility_are_seen_from_either_side() {
+        let bo = <&UserId>::try_from(BO).unwrap();
+        let mut room = TestRoom::new(&RoomVersionId::V12);
+        room.state(AL, "m.room.history_visibility", "", &json!({"history_visibility": "joined"})).unwrap();
+        room.member(AL, BO, "invite").unwrap();
+        let before = room.state.clone();
+        let message = room.message(AL, "before").unwrap();
+        assert!(!may_see(bo, true, &message, &before));
+        room.member(BO, BO, "join").unwrap();
+        let joined = Arc::clone(room.state.member(bo).unwrap());
+        assert!(may_see(bo, true, &joined, &before));
+        assert_eq!(membership_at(bo, &joined, &before), MembershipState::Join);
+        assert_eq!(membership_at(bo, &message, &before), MembershipState::Invite);
+        let before = room.state.clone();
+        room.member(BO, BO, "leave").unwrap();
+        let left = Arc::clone(room.state.member(bo).unwrap());
+        assert!(may_see(bo, false, &left, &before));
+        let gone = room.state.clone();
+        let hidden = room.message(AL, "after").unwrap();
+        assert!(!may_see(bo, false, &hidden, &gone));
+        room.state(AL, "m.room.history_visibility", "", &json!({"history_visibility": "world_readable"})).unwrap();
+        let opened = Arc::clone(room.state.find("m.room.history_visibility", "").unwrap());
+        assert!(may_see(bo, false, &opened, &gone));
+    }
+}
