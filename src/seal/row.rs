@@ -216,6 +216,9 @@ pub fn seal_entry(
     Ok(sealed)
 }
 
+/// How [`open_entry`] reads the row at an address; `None` when there is none.
+pub type Fetch<'a, E> = dyn FnMut(&Address) -> Result<Option<Vec<u8>>, E> + 'a;
+
 /// Opens the entry that starts at `index`; `None` when there is no row.
 ///
 /// # Errors
@@ -226,7 +229,7 @@ pub fn open_entry<E>(
     index: u64,
     cx: Context,
     primer: &Primer,
-    fetch: &mut dyn FnMut(&Address) -> Result<Option<Vec<u8>>, E>,
+    fetch: &mut Fetch<'_, E>,
 ) -> Result<Option<Opened>, OpenError<E>> {
     let address = key.address(index);
     let Some(row) = fetch(&address).map_err(OpenError::Fetch)? else { return Ok(None) };

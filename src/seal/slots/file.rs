@@ -95,7 +95,6 @@ fn private(path: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape map_err asks for")]
 fn failed(_: io::Error) -> Error {
     Error::Io
 }
