@@ -56,3 +56,6 @@ pub fn router(services: Arc<Services>) -> Router {
         .layer(CatchPanicLayer::custom(front::Panicked))
         .with_state(services)
 }
+
+#[cfg(test)]
+mod tests;
