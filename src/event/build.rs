@@ -106,7 +106,7 @@ impl Builder<'_> {
     pub fn build(
         &self,
         mut draft: Draft,
-        parents: Parents,
+        parents: &Parents,
         auth_events: &[OwnedEventId],
         ts: Timestamp,
     ) -> Result<Event, Error> {
@@ -116,7 +116,7 @@ impl Builder<'_> {
         }
         check_lengths(&draft)?;
         let given = self.named_room(&draft, is_create)?;
-        let mut object = self.object(draft, &parents, auth_events, ts, given.as_deref())?;
+        let mut object = self.object(draft, parents, auth_events, ts, given.as_deref())?;
         hash_and_sign_event(self.server.as_str(), self.key, &mut object, &self.rules.redaction)
             .map_err(|_| Error::TooLarge)?;
         let json = serde_json::to_string(&object).map_err(|_| Error::Unsignable)?;

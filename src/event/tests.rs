@@ -34,7 +34,7 @@ impl Fixture {
         let parent = EventId::parse("$parent").unwrap();
         let parents =
             if draft.kind == "m.room.create" { Parents::default() } else { Parents { events: vec![parent], depth: 4 } };
-        builder.build(draft, parents, &[], Timestamp(1_230_000))
+        builder.build(draft, &parents, &[], Timestamp(1_230_000))
     }
 }
 

@@ -26,6 +26,10 @@ pub(super) const PLAIN: char = '\u{1}';
 /// Introduces the token of a percent-encoded MXID.
 pub(super) const STYLED: char = '\u{2}';
 
+/// The most places in free text that are tried: each may cost the length of an id, and an event can hold 65 000 of them.
+/// What comes after stays as it is; whole strings, and so every structural place, are not counted.
+const MAX_TRIES: usize = 2048;
+
 /// An event as it is stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Concealed {
@@ -43,10 +47,12 @@ pub struct Concealed {
 pub fn conceal(json: &str, roster: &Roster, enrol: &mut dyn FnMut(&UserId) -> MemberId) -> Concealed {
     let known = Known { roster, new: Vec::new() };
     let verbatim = || Concealed { text: json.to_owned(), verbatim: true };
-    if json.bytes().fold(false, |found, byte| found | (byte < b' ')) {
+    // The least byte, not a search: without an early end the loop is vectorised, and nearly every text is read whole anyway.
+    if json.bytes().min().is_some_and(|least| least < b' ') {
         return verbatim();
     }
-    let mut walk = Walk { json, known, enrol, looked: false, out: String::with_capacity(json.len() + 64), copied: 0 };
+    let mut walk =
+        Walk { json, known, enrol, looked: false, tries: 0, out: String::with_capacity(json.len() + 64), copied: 0 };
     walk.run();
     let Walk { known, out, .. } = walk;
     if reveal::matches(&out, &known, json) { Concealed { text: out, verbatim: false } } else { verbatim() }
@@ -78,6 +84,8 @@ struct Walk<'a, 'e> {
     enrol: &'e mut dyn FnMut(&UserId) -> MemberId,
     /// Whether the structural places were searched.
     looked: bool,
+    /// How many places in free text were tried.
+    tries: usize,
     out: String,
     /// How much of `json` is in `out`.
     copied: usize,
@@ -93,7 +101,7 @@ impl<'a> Walk<'a, '_> {
             if self.known.new.len() > enrolled {
                 // Free text that was passed already may name those just enrolled. This happens once at most.
                 self.out.clear();
-                (self.copied, from) = (0, 0);
+                (self.copied, self.tries, from) = (0, 0, 0);
                 continue;
             }
             from = match found {
@@ -120,9 +128,10 @@ impl<'a> Walk<'a, '_> {
                 }
             }
         }
-        if !scan::may_start(json, at) {
+        if self.tries == MAX_TRIES || !scan::may_start(json, at) {
             return None;
         }
+        self.tries += 1;
         for candidate in [scan::plain(json, at), scan::encoded(json, at)] {
             if let Some(found) = candidate
                 && let Some(id) = self.known.id(&found.name)

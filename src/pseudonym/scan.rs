@@ -16,6 +16,7 @@ pub(super) struct Found<'a> {
 }
 
 /// How an MXID is percent-encoded: which of its characters are, and in which case the digits are written.
+#[expect(clippy::struct_excessive_bools, reason = "four independent choices, stored as four bits")]
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Style {
     sigil: bool,
@@ -110,14 +111,16 @@ pub(super) fn plain(json: &str, at: usize) -> Option<Found<'_>> {
             _ => colon += 1,
         }
     }
-    let (host, end) = server_end(bytes, colon + 1)?;
-    debug_assert!(host > 0, "a server name is not empty");
+    if bytes.get(colon) != Some(&b':') {
+        return None;
+    }
+    let end = server_end(bytes, colon + 1)?;
     Some(Found { name: unescape(json.get(at..end)?)?, end, style: None })
 }
 
 /// Where the server name that starts at `start` ends, as a whole: host and port. Full stops and hyphens that end a sentence
 /// are not part of it.
-fn server_end(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
+fn server_end(bytes: &[u8], start: usize) -> Option<usize> {
     let rest = bytes.get(start..)?;
     let mut host = if rest.first() == Some(&b'[') {
         rest.iter().position(|byte| *byte == b']').map(|close| close + 1).filter(|length| *length < 64)?
@@ -126,12 +129,12 @@ fn server_end(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
     };
     if rest.get(host) == Some(&b':') && rest.get(host + 1).is_some_and(u8::is_ascii_digit) {
         let digits = rest.get(host + 1..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        return (host > 0).then_some((host, start + host + 1 + digits));
+        return (host > 0).then_some(start + host + 1 + digits);
     }
     while host > 0 && matches!(rest[host - 1], b'.' | b'-') {
         host -= 1;
     }
-    (host > 0).then_some((host, start + host))
+    (host > 0).then_some(start + host)
 }
 
 fn is_host(byte: u8) -> bool {

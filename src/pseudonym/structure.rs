@@ -25,7 +25,8 @@ pub(super) fn named(json: &str) -> Vec<OwnedUserId> {
             names.extend(content["third_party_invite"]["signed"]["mxid"].as_str());
         }
         "m.room.power_levels" => {
-            names.extend(content["users"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()))
+            let users = content["users"].as_object().into_iter().flatten();
+            names.extend(users.map(|(name, _)| name.as_str()));
         }
         "m.room.create" => {
             names.extend(content["creator"].as_str());

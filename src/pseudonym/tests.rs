@@ -214,6 +214,14 @@ fn one_event_enrols_a_bounded_number() {
 }
 
 #[test]
+fn a_flood_of_signs_costs_little_and_hides_no_structural_place() {
+    let json =
+        canonical(&json!({"type": "m.x", "sender": AL, "content": {"body": "@ ".repeat(30_000) + "@al:ex.org"}}));
+    let text = through(&json, &only_al());
+    assert!(text.contains("\"sender\":\"\u{1}") && text.contains("@ @al:ex.org"));
+}
+
+#[test]
 fn text_that_cannot_come_back_is_kept_as_it_is() {
     let spoofed = "{\"body\":\"\u{1}BwcHBwcHBwcHBwcHBwcHBw @al:ex.org\"}";
     let concealed = conceal(spoofed, &only_al(), &mut |_| MemberId([9; 16]));

@@ -116,21 +116,21 @@ impl Plan {
 ///
 /// # Errors
 /// As [`CreateError`] says; whether the result is allowed is for the authorisation rules.
-pub fn plan(request: CreateRoom) -> Result<Plan, CreateError> {
+pub fn plan(request: &CreateRoom) -> Result<Plan, CreateError> {
     let rules = rules_of(&request.version).ok_or(CreateError::UnsupportedRoomVersion)?;
-    check(&request, &rules.authorization)?;
+    check(request, &rules.authorization)?;
     let preset = request.preset.unwrap_or(if request.published { Preset::Public } else { Preset::Private });
     let trusted: Vec<&UserId> = match preset {
         Preset::TrustedPrivate => request.invite.iter().map(|person| &*person.user).collect(),
         Preset::Private | Preset::Public => Vec::new(),
     };
     let mut drafts = Drafts { sender: &request.creator.user, list: Vec::new() };
-    let create = create_content(&request, &rules.authorization, &trusted)?;
-    let creators = creators_of(&request, &create, &rules.authorization);
+    let create = create_content(request, &rules.authorization, &trusted)?;
+    let creators = creators_of(request, &create, &rules.authorization);
     drafts.add("m.room.create", "", create);
     let joined = member_content(&request.creator, "join", false);
     drafts.add("m.room.member", request.creator.user.as_str(), joined);
-    drafts.add("m.room.power_levels", "", power_levels(&request, &rules.authorization, &trusted, &creators, preset)?);
+    drafts.add("m.room.power_levels", "", power_levels(request, &rules.authorization, &trusted, &creators, preset)?);
     if let Some(alias) = &request.alias {
         drafts.add("m.room.canonical_alias", "", object([("alias", text(alias.as_str()))]));
     }
@@ -262,10 +262,7 @@ fn power_levels(
         ("users_default", level(0)),
     ]);
     content.extend(request.power_level_content_override.clone());
-    let listed = match content.get("users") {
-        Some(Json::Object(users)) => users,
-        _ => return Err(CreateError::InvalidRoomState),
-    };
+    let Some(Json::Object(listed)) = content.get("users") else { return Err(CreateError::InvalidRoomState) };
     if creators.iter().any(|creator| listed.contains_key(creator)) {
         return Err(CreateError::InvalidRoomState);
     }

@@ -51,13 +51,12 @@ impl StateMap {
     /// Puts a state event in the place of the one it replaces, which is returned; any other event changes nothing.
     pub fn insert(&mut self, event: Arc<Event>) -> Option<Arc<Event>> {
         let state_key: Arc<str> = event.state_key()?.into();
-        let replaced = match self.kinds.get_mut(event.kind()) {
-            Some(keyed) => keyed.insert(state_key, event),
-            None => {
-                let kind: Arc<str> = event.kind().into();
-                self.kinds.insert(kind, OrdMap::unit(state_key, event));
-                None
-            }
+        let replaced = if let Some(keyed) = self.kinds.get_mut(event.kind()) {
+            keyed.insert(state_key, event)
+        } else {
+            let kind: Arc<str> = event.kind().into();
+            self.kinds.insert(kind, OrdMap::unit(state_key, event));
+            None
         };
         self.len += usize::from(replaced.is_none());
         replaced

@@ -103,7 +103,7 @@ impl TestRoom {
         let ts = next_ts(Timestamp(1_000_000), Duration::from_secs(10), self.last);
         let builder =
             Builder { rules: &self.rules, server: server_name!("ex.org"), key: &self.key, random: &*self.random };
-        let event = Arc::new(builder.build(draft, self.parents.clone(), &auth, ts).unwrap());
+        let event = Arc::new(builder.build(draft, &self.parents, &auth, ts).unwrap());
         authorise(&event, &self.state, &self.rules)?;
         let applied = apply(&event, &self.state, server_name!("ex.org"));
         self.last = Some(ts);

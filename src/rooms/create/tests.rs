@@ -34,7 +34,7 @@ fn request(version: &RoomVersionId) -> CreateRoom {
     }
 }
 
-fn carry_out(request: CreateRoom) -> TestRoom {
+fn carry_out(request: &CreateRoom) -> TestRoom {
     let mut room = TestRoom::empty(&request.version);
     let mut plan = plan(request).unwrap();
     if plan.names_itself() {
@@ -66,7 +66,7 @@ fn every_preset_of_every_version_is_allowed() {
             wanted.topic = Some("Topic".to_owned());
             wanted.alias = Some("#alias:ex.org".try_into().unwrap());
             wanted.is_direct = true;
-            let room = carry_out(wanted);
+            let room = carry_out(&wanted);
             assert_eq!(room.state.join_rule(), join_rule);
             assert_eq!(room.state.guests_can_join(), guests);
             assert_eq!(room.state.name().as_deref(), Some("Name"));
@@ -91,11 +91,11 @@ fn two_rooms_of_one_moment_differ() {
     let mut ids = std::collections::BTreeSet::new();
     for _ in 0..2 {
         let mut again = room.clone();
-        again.send(plan(request(&RoomVersionId::V12)).unwrap().drafts.remove(0)).unwrap();
+        again.send(plan(&request(&RoomVersionId::V12)).unwrap().drafts.remove(0)).unwrap();
         ids.insert(again.id.clone());
     }
     assert_eq!(ids.len(), 2);
-    room.send(plan(request(&RoomVersionId::V12)).unwrap().drafts.remove(0)).unwrap();
+    room.send(plan(&request(&RoomVersionId::V12)).unwrap().drafts.remove(0)).unwrap();
     assert!(room.state.create().unwrap().json().contains(crate::event::build::NONCE));
     assert!(!room.state.create().unwrap().json().contains("room_id"));
 }
@@ -114,9 +114,9 @@ fn initial_state_takes_the_place_of_the_preset() {
             content: content(value),
         })
         .collect();
-    let kinds: Vec<String> = plan(wanted.clone()).unwrap().drafts.into_iter().map(|draft| draft.kind).collect();
+    let kinds: Vec<String> = plan(&wanted).unwrap().drafts.into_iter().map(|draft| draft.kind).collect();
     assert_eq!(kinds.iter().filter(|kind| *kind == "m.room.join_rules").count(), 1);
-    let room = carry_out(wanted);
+    let room = carry_out(&wanted);
     assert_eq!(room.state.join_rule(), "knock");
     assert_eq!(room.state.encryption().as_deref(), Some("m.a"));
     assert!(!room.state.guests_can_join(), "a published room is public in the rest");
@@ -125,7 +125,7 @@ fn initial_state_takes_the_place_of_the_preset() {
 #[test]
 fn a_version_10_room_names_its_creator_and_later_ones_do_not() {
     for version in &SUPPORTED {
-        let room = carry_out(request(version));
+        let room = carry_out(&request(version));
         let named = room.state.create().unwrap().content_str("creator").is_some();
         assert_eq!(named, !room.rules.authorization.use_room_create_sender);
     }
@@ -136,7 +136,7 @@ fn what_cannot_be_made_is_refused() {
     let error = |change: &dyn Fn(&mut CreateRoom)| {
         let mut wanted = request(&RoomVersionId::V12);
         change(&mut wanted);
-        plan(wanted).err()
+        plan(&wanted).err()
     };
     assert_eq!(error(&|_| {}), None);
     assert_eq!(error(&|r| r.version = RoomVersionId::V1), Some(CreateError::UnsupportedRoomVersion));
