@@ -56,6 +56,16 @@ pub trait RumaRouter: Sized {
         F: Future<Output = Result<T, Error>> + Send + 'static,
         T: OutgoingResponse + 'static;
 
+    /// Registers a `handler` that reads the body itself, or answers with something other than ruma's type: media.
+    ///
+    /// The request is parsed as if its body were empty; the body is not read, and its bounds are the handler's duty.
+    #[must_use]
+    fn ruma_stream<R, H, F>(self, handler: H) -> Self
+    where
+        R: IncomingRequest<Authentication: Scheme> + Send + 'static,
+        H: Fn(Arc<Services>, Ruma<R>, Body) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<Response<Body>, Error>> + Send + 'static;
+
     /// Registers `handler` at `path` too: for an alias that clients use and ruma's type does not know.
     #[must_use]
     fn ruma_at<R, H, F, T>(self, path: &str, handler: H) -> Self
@@ -80,6 +90,18 @@ impl RumaRouter for Router<Arc<Services>> {
             if let Some(without_key) = path.strip_suffix("/{state_key}") {
                 self = self.ruma_at(without_key, handler.clone());
             }
+        }
+        self
+    }
+
+    fn ruma_stream<R, H, F>(mut self, handler: H) -> Self
+    where
+        R: IncomingRequest<Authentication: Scheme> + Send + 'static,
+        H: Fn(Arc<Services>, Ruma<R>, Body) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<Response<Body>, Error>> + Send + 'static,
+    {
+        for path in R::PATH_BUILDER.all_paths() {
+            self = self.route(&route_template(path), stream_router(handler.clone()));
         }
         self
     }
@@ -118,14 +140,39 @@ where
     F: Future<Output = Result<T, Error>> + Send + 'static,
     T: OutgoingResponse + 'static,
 {
-    let method = MethodFilter::try_from(R::METHOD).expect("every method of the specification has a filter");
-    on(method, move |State(services): State<Arc<Services>>, path: RawPathParams, request: Request<Body>| async move {
-        let answer = async {
-            let request = read::<R>(&services, &path, request).await?;
-            respond(handler(services, request).await?)
-        };
-        answer.await.unwrap_or_else(Error::into_response)
-    })
+    on(
+        filter::<R>(),
+        move |State(services): State<Arc<Services>>, path: RawPathParams, request: Request<Body>| async move {
+            let answer = async {
+                let request = read::<R>(&services, &path, request).await?;
+                respond(handler(services, request).await?)
+            };
+            answer.await.unwrap_or_else(Error::into_response)
+        },
+    )
+}
+
+fn stream_router<R, H, F>(handler: H) -> MethodRouter<Arc<Services>>
+where
+    R: IncomingRequest<Authentication: Scheme> + Send + 'static,
+    H: Fn(Arc<Services>, Ruma<R>, Body) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Response<Body>, Error>> + Send + 'static,
+{
+    on(
+        filter::<R>(),
+        move |State(services): State<Arc<Services>>, path: RawPathParams, request: Request<Body>| async move {
+            let answer = async {
+                let (parts, body) = request.into_parts();
+                let request = read::<R>(&services, &path, Request::from_parts(parts, Body::empty())).await?;
+                handler(services, request, body).await
+            };
+            answer.await.unwrap_or_else(Error::into_response)
+        },
+    )
+}
+
+fn filter<R: IncomingRequest>() -> MethodFilter {
+    MethodFilter::try_from(R::METHOD).expect("every method of the specification has a filter")
 }
 
 /// Authenticates before the body is read, so that strangers cannot make the server collect bodies.

@@ -9,7 +9,8 @@ use axum::{
 };
 use http_body_util::BodyExt;
 use ruma::api::client::{
-    backup::get_backup_keys_for_session, keys::upload_signing_keys, session::login, state::get_state_event_for_key,
+    backup::get_backup_keys_for_session, keys::upload_signing_keys, media::create_content, session::login,
+    state::get_state_event_for_key,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -50,6 +51,16 @@ async fn log_in(_: Arc<Services>, request: Ruma<login::v3::Request>) -> Result<J
     Ok(Json(json!([request.body.device_id, request.raw.len()])))
 }
 
+async fn upload(
+    _: Arc<Services>,
+    request: Ruma<create_content::v3::Request>,
+    body: Body,
+) -> Result<Response<Body>, Error> {
+    let length = body.collect().await.expect("a body").to_bytes().len();
+    let shown = json!([request.body.filename, request.body.content_type, length]);
+    Ok(Response::new(Body::from(shown.to_string())))
+}
+
 async fn panic(_: Arc<Services>, _: Ruma<upload_signing_keys::v3::Request>) -> Result<Json, Error> {
     panic!("s3cret")
 }
@@ -63,7 +74,7 @@ fn router() -> Router {
         sessions: Arc::new(OneToken),
         stopping,
     };
-    let router = Router::new().ruma(backed_up).ruma(state).ruma(log_in).ruma(panic);
+    let router = Router::new().ruma(backed_up).ruma(state).ruma(log_in).ruma(panic).ruma_stream(upload);
     router.layer(tower_http::catch_panic::CatchPanicLayer::custom(front::Panicked)).with_state(Arc::new(services))
 }
 
@@ -120,4 +131,11 @@ async fn a_panic_is_an_answer_that_says_nothing() {
         let (status, error) = send("POST", &format!("/_matrix/client/{path}/keys/device_signing/upload"), "{}").await;
         assert_eq!((status, error), (500, json!({"errcode": "M_UNKNOWN", "error": "Internal server error"})));
     }
+}
+
+#[tokio::test]
+async fn streamed_bodies_are_the_handlers() {
+    let body = "x".repeat(2 * super::ruma::MAX_BODY);
+    let (status, shown) = send("POST", "/_matrix/media/v3/upload?filename=a%20b", &body).await;
+    assert_eq!((status, shown), (200, json!(["a b", null, body.len()])));
 }

@@ -14,7 +14,7 @@ use figment::{
     providers::{Format, Serialized, Toml},
 };
 
-use super::{Config, Profile, Secret};
+use super::{Config, Profile, SECTIONS, Secret};
 use crate::secret::SecretText;
 
 /// Why the configuration cannot be used. Texts name keys and what is expected, never a value.
@@ -183,15 +183,28 @@ fn describe(error: &figment::Error) -> Error {
         }
         Kind::UnknownVariant(_, expected) => format!("expected one of {}", list(expected)),
         Kind::UnknownField(field, expected) => {
-            let separator = if key.is_empty() { "" } else { "." };
-            let _ = write!(key, "{separator}{field}");
+            if error.path.last() != Some(field) {
+                let separator = if key.is_empty() { "" } else { "." };
+                let _ = write!(key, "{separator}{field}");
+            }
             format!("no such key; expected one of {}", list(expected))
         }
         Kind::MissingField(_) => "expected a value".to_owned(),
         Kind::Message(text) if text.starts_with("expected ") => text.clone(),
-        _ => "expected another value; see `lethe config example`".to_owned(),
+        _ => documented(&error.path),
     };
     Error::Key { key, problem }
+}
+
+/// What the example file says about the key at `path`, for want of better words.
+fn documented(path: &[String]) -> String {
+    let found = SECTIONS.iter().find(|(name, _)| path.first().is_some_and(|first| first == name));
+    let found =
+        found.and_then(|(_, section)| section.keys.iter().find(|key| path.get(1).is_some_and(|name| name == key.key)));
+    match found {
+        Some(key) => format!("expected another value.{}", key.lines.concat()),
+        None => "expected another value; see `lethe config example`".to_owned(),
+    }
 }
 
 fn list(expected: &[&str]) -> String {
@@ -247,8 +260,8 @@ mod tests {
     #[test]
     fn problems_name_the_key_and_never_the_value() {
         let cases = [
-            ("[server]\nname = \"spaces in s3cret\"", "server.name"),
-            ("[server]\nnam = \"s3cret\"", "server.nam"),
+            ("[server]\nname = \"spaces in s3cret\"", "server.name`: expected another value. The name after the colon"),
+            ("[server]\nnam = \"s3cret\"", "server.nam`"),
             ("sever = \"s3cret\"", "sever"),
             ("[retention]\ndefault = \"s3cret\"", "retention.default"),
             ("[registration]\nmode = \"s3cret\"", "registration.mode"),
