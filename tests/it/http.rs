@@ -1,9 +1,10 @@
 //! The edge: CORS, unknown paths and methods, bodies that cannot be read, tokens, static answers.
 
-use std::os::unix::fs::PermissionsExt;
+use std::{os::unix::fs::PermissionsExt, time::Duration};
 
 use lethe::admin::{Answer as AdminAnswer, Request, ask};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::server::TestServer;
 
@@ -120,4 +121,20 @@ async fn the_directory_and_the_socket_belong_to_the_server_alone() {
     assert!(matches!(answer, AdminAnswer::Done { .. } | AdminAnswer::Failed { .. }));
     server.stop().await;
     assert!(!data.join("admin.sock").exists());
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_delay_the_stop() {
+    let server = TestServer::start().await;
+    let mut kept = server.connect().await;
+    kept.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
+    let mut first = [0; 12];
+    kept.read_exact(&mut first).await.expect("answered");
+    assert_eq!(&first, b"HTTP/1.1 200");
+    let silent = server.connect().await;
+    let stopped = tokio::time::timeout(Duration::from_secs(5), server.stop()).await;
+    assert!(stopped.is_ok());
+    drop(silent);
+    let mut rest = Vec::new();
+    kept.read_to_end(&mut rest).await.expect("closed in order");
 }

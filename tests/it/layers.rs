@@ -101,8 +101,7 @@ fn layer(module: &str) -> Option<usize> {
 /// The top-level modules that `code` names.
 fn references(code: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for (at, prefix) in code.match_indices("crate::") {
-        let rest = &code[at + prefix.len()..];
+    for rest in code.split("crate::").skip(1) {
         if let Some(group) = rest.strip_prefix('{') {
             found.extend(first_names(group));
         } else {
@@ -124,7 +123,7 @@ fn first_names(group: &str) -> Vec<String> {
             ',' if depth == 0 => expecting = true,
             _ if character.is_whitespace() => {}
             _ if expecting => {
-                names.push(name(&group[at..]));
+                names.push(name(group.split_at(at).1));
                 expecting = false;
             }
             _ => {}

@@ -1,6 +1,6 @@
 //! A real server in a scratch directory, and a client small enough to send what real ones never do.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{fmt::Write, net::SocketAddr, sync::Arc};
 
 use lethe::{
     clock::{ManualClock, Timestamp},
@@ -54,17 +54,22 @@ impl TestServer {
     pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            write!(head, "{name}: {value}\r\n").expect("a string takes every write");
         }
-        head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+        write!(head, "Content-Length: {}\r\n\r\n", body.len()).expect("a string takes every write");
         let mut bytes = head.into_bytes();
         bytes.extend_from_slice(body);
-        let mut stream = TcpStream::connect(self.address).await.expect("connected");
+        let mut stream = self.connect().await;
         // The server may answer and hang up before it has read everything.
         let _ = stream.write_all(&bytes).await;
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;
         Answer::parse(&answer)
+    }
+
+    /// A connection on which nothing has been said yet.
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("connected")
     }
 
     /// Stops the server in order.
