@@ -12,7 +12,7 @@
 use std::borrow::Cow;
 
 use memchr::memchr2;
-use ruma::{OwnedUserId, UserId};
+use ruma::UserId;
 
 use super::{
     MAX_ENROLLED, MemberId, Roster,
@@ -45,7 +45,7 @@ pub struct Concealed {
 /// `enrol`, which gives it a member id; the caller adds it to the roster it saves with the event. In free text only members
 /// match, as whole ids. The way back is checked before this returns.
 pub fn conceal(json: &str, roster: &Roster, enrol: &mut dyn FnMut(&UserId) -> MemberId) -> Concealed {
-    let known = Known { roster, new: Vec::new() };
+    let known = Known { roster, new: Roster::new(roster.server.clone()) };
     let verbatim = || Concealed { text: json.to_owned(), verbatim: true };
     // The least byte, not a search: without an early end the loop is vectorised, and nearly every text is read whole anyway.
     if json.bytes().min().is_some_and(|least| least < b' ') {
@@ -61,20 +61,18 @@ pub fn conceal(json: &str, roster: &Roster, enrol: &mut dyn FnMut(&UserId) -> Me
 /// The roster and what this event adds to it.
 struct Known<'a> {
     roster: &'a Roster,
-    new: Vec<(OwnedUserId, MemberId)>,
+    new: Roster,
 }
 
 impl Known<'_> {
     fn id(&self, name: &str) -> Option<MemberId> {
-        let new = || self.new.iter().find(|(known, _)| known.as_str() == name).map(|(_, id)| *id);
-        self.roster.id_of(name).or_else(new)
+        self.roster.id_of(name).or_else(|| self.new.id_of(name))
     }
 }
 
 impl Names for Known<'_> {
     fn name(&self, id: MemberId) -> Option<Cow<'_, str>> {
-        let new = || self.new.iter().find(|(_, known)| *known == id).map(|(name, _)| &**name);
-        self.roster.name(id).or_else(new).map(|name| Cow::Borrowed(name.as_str()))
+        self.roster.name(id).or_else(|| self.new.name(id)).map(|name| Cow::Borrowed(name.as_str()))
     }
 }
 
@@ -147,7 +145,7 @@ impl<'a> Walk<'a, '_> {
         for name in structure::named(self.json) {
             if self.known.new.len() < MAX_ENROLLED && self.known.id(name.as_str()).is_none() {
                 let id = (self.enrol)(&name);
-                self.known.new.push((name, id));
+                self.known.new.insert(id, name);
             }
         }
     }

@@ -75,6 +75,8 @@ pub fn auth_events_for(
 
 /// Whether an allowed redaction may take effect: its sender has the power to redact, or comes from the server of the event's
 /// sender (spec: room version 3, handling redactions).
+///
+/// The create event is never redacted: before version 11 it would lose the room's version.
 #[must_use]
 pub fn may_redact(redaction: &Event, target: &Event, state: &StateMap, rules: &RoomVersionRules) -> bool {
     if redaction.room_id() != target.room_id() || target.kind() == "m.room.create" {
