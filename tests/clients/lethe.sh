@@ -13,14 +13,24 @@ dir=$2
 configure() {
   cat > "$dir/lethe.toml" <<EOF
 [server]
-name = "localhost"
 listen = ["127.0.0.1:$1"]
+
+[storage]
 data = "$dir/data"
 keys = "$dir/keys"
 
-[accounts]
-registration = "open"
+[registration]
+mode = "token"
+tokens_file = "$dir/tokens"
+
+[limits]
+burst = 10000
+per_second = 1000
+
+[log]
+level = "debug"
 EOF
+  echo story > "$dir/tokens"
   echo "http://127.0.0.1:$1" > "$dir/url"
 }
 

@@ -137,6 +137,13 @@ export class Device {
     });
   }
 
+  /** The room once this device has joined it and encrypts what it sends there. */
+  async encryptedRoom(roomId) {
+    const room = await this.room(roomId);
+    await until(`${this.localpart} encrypts in the room`, () => this.crypto.isEncryptionEnabledInRoom(roomId));
+    return room;
+  }
+
   /** An event of the room's timeline or of a thread in it, decrypted. */
   event(roomId, eventId, what = "the event") {
     return until(`${this.localpart} reads ${what}`, async () => {

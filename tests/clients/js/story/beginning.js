@@ -1,6 +1,7 @@
 // Accounts, cross-signing, secret storage and key backup, an encrypted room with two people in it.
 
 import { step, until, same, expect } from "../check.js";
+import { secureBackup } from "../backup.js";
 import { register } from "../device.js";
 
 const PASSWORD = "wombat lantern quartz 7 drizzle envoy";
@@ -53,23 +54,8 @@ export async function beginning(cast) {
     same("the invited room's name", invited.name, "The story");
     same("the inviter", invited.getDMInviter() ?? invited.getMember(cast.bob.userId).events.member.getSender(), cast.alice.userId);
     await cast.bob.client.joinRoom(cast.roomId);
-    const room = await cast.bob.room(cast.roomId);
-    await until("bob knows the room is encrypted", () => room.hasEncryptionStateEvent());
+    await cast.bob.encryptedRoom(cast.roomId);
     const seen = await cast.alice.room(cast.roomId);
     await until("alice sees bob joined", () => seen.getMember(cast.bob.userId)?.membership === "join");
   });
-}
-
-async function secureBackup(device) {
-  const { crypto, client } = device;
-  const key = await crypto.createRecoveryKeyFromPassphrase();
-  device.recoveryKey = key.encodedPrivateKey;
-  await crypto.bootstrapSecretStorage({
-    createSecretStorageKey: async () => key,
-    setupNewSecretStorage: true,
-    setupNewKeyBackup: true,
-  });
-  await until("secret storage is ready", () => crypto.isSecretStorageReady());
-  await until("the backup is in use", () => crypto.getActiveSessionBackupVersion());
-  expect("a default secret storage key", await client.secretStorage.getDefaultKeyId());
 }

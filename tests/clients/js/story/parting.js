@@ -30,8 +30,7 @@ export async function parting(cast) {
     await alice.client.invite(roomId, bob.userId);
     await bob.room(roomId, "invite");
     await bob.client.joinRoom(roomId);
-    const room = await bob.room(roomId);
-    await until("bob knows the room is encrypted", () => room.hasEncryptionStateEvent());
+    await bob.encryptedRoom(roomId);
     const seen = await alice.room(roomId);
     await until("alice sees bob back", () => seen.getMember(bob.userId)?.membership === "join");
     await bob.hears(roomId, await alice.say(roomId, "welcome back"), "welcome back");

@@ -48,8 +48,7 @@ export async function surviving(cast) {
     await carol.start();
     await carol.room(roomId, "invite");
     await carol.client.joinRoom(roomId);
-    const room = await carol.room(roomId);
-    await until("carol knows the room is encrypted", () => room.hasEncryptionStateEvent());
+    const room = await carol.encryptedRoom(roomId);
     const seen = await alice.room(roomId);
     await until("alice sees carol joined", () => seen.getMember(carol.userId)?.membership === "join");
     await until("carol's history reaches back to the first message", async () => {

@@ -1,0 +1,34 @@
+//! The homeserver under test: where it is, and how it is killed and started again.
+
+use tokio::process::Command;
+
+use crate::check::Result;
+
+/// The base URL the clients are given.
+pub fn url() -> Result<String> {
+    need("HOMESERVER_URL")
+}
+
+/// The registration token, where the server asks for one.
+pub fn registration_token() -> Option<String> {
+    std::env::var("HOMESERVER_TOKEN").ok()
+}
+
+/// Ends the server as a power cut does: SIGKILL, nothing said.
+pub async fn kill() -> Result<()> {
+    run(&need("HOMESERVER_KILL")?).await
+}
+
+/// Starts it again on the same data and returns when it answers.
+pub async fn start() -> Result<()> {
+    run(&need("HOMESERVER_START")?).await
+}
+
+async fn run(command: &str) -> Result<()> {
+    let status = Command::new("sh").args(["-c", command]).status().await?;
+    if status.success() { Ok(()) } else { Err(format!("{command}: {status}").into()) }
+}
+
+fn need(name: &str) -> Result<String> {
+    std::env::var(name).map_err(|_| format!("{name} is not set; run this story through ../run").into())
+}
