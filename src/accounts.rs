@@ -1,0 +1,186 @@
+//! Accounts: login records, tokens, vaults. An account is *cold* until its first request since the start, then open
+//! until the process ends.
+//!
+//! Owns everything that turns a password or token into an open vault and back into nothing. Knows rooms only as names
+//! and keys in a vault.
+
+mod account;
+mod credentials;
+mod devices;
+mod error;
+mod login;
+mod mail;
+mod password;
+mod record;
+mod register;
+mod token_row;
+pub mod vault;
+mod wake;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use parking_lot::RwLock;
+use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId, UserId};
+use tokio::sync::{OnceCell, Semaphore};
+
+pub use self::{
+    account::{Account, BackupKey, ToDevice},
+    error::Error,
+    login::{LoggedIn, NewDevice},
+    mail::{Letter, Mailbox},
+};
+use crate::{
+    clock::{Clock, Timestamp},
+    house::House,
+    journal::Journals,
+    seal::{slots::SlotId, token::Token},
+    store::Class,
+};
+
+/// What of the configuration accounts depend on.
+#[derive(Clone)]
+pub struct Policy {
+    /// The server's name.
+    pub server_name: OwnedServerName,
+    /// Memory of one password hash, in KiB.
+    pub kdf_memory_kib: u32,
+    /// Passes of one password hash.
+    pub kdf_passes: u32,
+    /// Password hashes at once.
+    pub kdf_permits: usize,
+    /// How long a device lives without being used.
+    pub inactivity: Class,
+    /// How long to-device messages wait.
+    pub to_device: Class,
+    /// How long backed-up keys live.
+    pub backup: Class,
+    /// How long an access token bought with a refresh token lives.
+    pub access_lifetime: Duration,
+    /// Passwords that are easier to guess are refused.
+    pub least_guesses: f64,
+}
+
+/// Every account.
+pub struct Accounts {
+    journals: Journals,
+    clock: Arc<dyn Clock>,
+    /// The house.
+    pub house: Arc<House>,
+    policy: Policy,
+    open: RwLock<HashMap<String, Arc<OnceCell<Arc<Account>>>>>,
+    sessions: RwLock<HashMap<[u8; 32], Known>>,
+    hashing: Semaphore,
+    waiting: Semaphore,
+    registering: tokio::sync::Mutex<()>,
+    mailbox: Mailbox,
+    waker: OnceLock<Arc<dyn Wakes>>,
+}
+
+/// Password hashes that may wait for a permit; more are told to come back.
+const MOST_WAITING: usize = 64;
+
+/// Who uses the account from where, as far as this process knows.
+#[derive(Clone)]
+pub struct Session {
+    /// The account, open.
+    pub account: Arc<Account>,
+    /// The device.
+    pub device: OwnedDeviceId,
+    /// The slot of the token that opened it.
+    pub(crate) slot: SlotId,
+    /// The token whose row opened it: an access token, or the refresh token that bought one.
+    pub(crate) durable: Token,
+}
+
+struct Known {
+    session: Session,
+    expires: Option<Timestamp>,
+}
+
+/// What happens elsewhere when an account opens: its rooms open too.
+pub trait Wakes: Send + Sync {
+    /// Called once per account and process, before the account's first request goes on.
+    fn woke(&self, account: Arc<Account>) -> futures_like::BoxFuture<'_, ()>;
+}
+
+/// The boxed future of a port.
+pub mod futures_like {
+    /// A boxed, sendable future.
+    pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+}
+
+impl Accounts {
+    /// Accounts on `journals`; all are cold.
+    #[must_use]
+    pub fn new(journals: Journals, clock: Arc<dyn Clock>, house: Arc<House>, policy: Policy) -> Self {
+        let permits = policy.kdf_permits.max(1);
+        Self {
+            mailbox: Mailbox::new(journals.clone(), Arc::clone(&clock), policy.to_device),
+            journals,
+            clock,
+            house,
+            policy,
+            open: RwLock::default(),
+            sessions: RwLock::default(),
+            hashing: Semaphore::new(permits),
+            waiting: Semaphore::new(permits + MOST_WAITING),
+            registering: tokio::sync::Mutex::new(()),
+            waker: OnceLock::new(),
+        }
+    }
+
+    /// Says who is told of an account that opens. Called once, while the server is put together.
+    pub fn on_wake(&self, waker: Arc<dyn Wakes>) {
+        let _ = self.waker.set(waker);
+    }
+
+    /// The account, when it is open.
+    #[must_use]
+    pub fn open(&self, user: &UserId) -> Option<Arc<Account>> {
+        if user.server_name() != self.policy.server_name {
+            return None;
+        }
+        self.open.read().get(user.localpart())?.get().cloned()
+    }
+
+    /// Every open account.
+    #[must_use]
+    pub fn all_open(&self) -> Vec<Arc<Account>> {
+        self.open.read().values().filter_map(|cell| cell.get().cloned()).collect()
+    }
+
+    /// Whether `user` is an account of this server that lives. Needs the house awake.
+    pub fn exists(&self, user: &UserId) -> Result<bool, Error> {
+        if user.server_name() != self.policy.server_name {
+            return Ok(false);
+        }
+        let house = self.house.view()?;
+        Ok(house.accounts.get(user.localpart()).is_some_and(|entry| self.journals.slots.contains(&entry.slot)))
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The journals accounts lie in.
+    #[must_use]
+    pub fn journals(&self) -> &Journals {
+        &self.journals
+    }
+
+    /// The mailbox of cold accounts.
+    #[must_use]
+    pub fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+
+    fn user_id(&self, localpart: &str) -> Result<OwnedUserId, Error> {
+        UserId::parse(format!("@{localpart}:{}", self.policy.server_name)).map_err(|_| Error::InvalidName)
+    }
+}

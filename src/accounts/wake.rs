@@ -1,0 +1,83 @@
+//! Waking: from an account key to an open account, its house and its mail.
+
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+use super::{
+    Account, Accounts, Error,
+    credentials::Opening,
+    vault::{VaultChange, VaultLedger},
+};
+use crate::{
+    journal::{Identity, Owner},
+    seal::slots::{SlotId, SlotKind},
+};
+
+impl Accounts {
+    /// The open account, opening it if this is its first request since the start.
+    pub(super) async fn wake(&self, opening: &Opening, account: SlotId) -> Result<Arc<Account>, Error> {
+        let cell = {
+            let mut open = self.open.write();
+            Arc::clone(open.entry(opening.localpart.clone()).or_insert_with(|| Arc::new(OnceCell::new())))
+        };
+        let opened = cell.get_or_try_init(|| self.open_account(opening, account)).await.cloned();
+        if opened.is_err() {
+            let mut open = self.open.write();
+            if open.get(&opening.localpart).is_some_and(|cell| cell.get().is_none()) {
+                open.remove(&opening.localpart);
+            }
+        }
+        let opened = opened?;
+        // A password from another life of the name opens another vault; it never reaches this one.
+        if opened.slot == account { Ok(opened) } else { Err(Error::Forbidden) }
+    }
+
+    /// Takes in an account that has just been registered.
+    pub(super) async fn enter(&self, localpart: &str, account: &Arc<Account>) {
+        let cell = Arc::new(OnceCell::new_with(Some(Arc::clone(account))));
+        self.open.write().insert(localpart.to_owned(), cell);
+        if let Some(waker) = self.waker.get() {
+            waker.woke(Arc::clone(account)).await;
+        }
+    }
+
+    async fn open_account(&self, opening: &Opening, account: SlotId) -> Result<Arc<Account>, Error> {
+        let identity = Identity { kind: SlotKind::Vault, slot: opening.vault, key: opening.key.clone() };
+        let vault = Owner::load(&self.journals, identity, VaultLedger::default())?;
+        let vault = vault.ok_or(crate::journal::Error::Broken)?;
+        let user_id = self.user_id(&opening.localpart)?;
+        let opened = Arc::new(Account::new(&self.journals, user_id, account, vault)?);
+        let mail = self.mailbox.read(account, &opened.view())?;
+        let mut keys = opened.view().house_keys.clone();
+        keys.extend(mail.house_keys());
+        if !self.house.wake(&keys).await? {
+            return Err(crate::journal::Error::Broken.into());
+        }
+        self.tidy(&opened).await?;
+        self.fold(&opened, mail).await?;
+        if let Some(waker) = self.waker.get() {
+            waker.woke(Arc::clone(&opened)).await;
+        }
+        Ok(opened)
+    }
+
+    /// Notes the house key that opened, and drops devices whose tokens are gone.
+    async fn tidy(&self, account: &Account) -> Result<(), Error> {
+        let house = self.house.key().await?;
+        let slots = &self.journals.slots;
+        let changes = |vault: &VaultLedger| {
+            let mut changes = Vec::new();
+            if vault.house_keys.first() != Some(&house) || vault.house_keys.len() > 1 {
+                changes.push(VaultChange::HouseKeys(vec![house.clone()]));
+            }
+            for (id, device) in &vault.devices {
+                if !device.tokens.iter().any(|slot| slots.contains(slot)) {
+                    changes.push(VaultChange::Device(id.clone(), None));
+                }
+            }
+            changes
+        };
+        Ok(account.vault.change(&self.journals, changes).await?)
+    }
+}

@@ -1,0 +1,124 @@
+//! The house: what the server as a whole keeps. It is sealed under the house key, which lies in every vault, so it
+//! sleeps until somebody has come.
+//!
+//! Owns account names, profiles, public device keys, aliases, the keys of public rooms and registration tokens.
+//! Never holds what belongs to one account or one room alone.
+
+mod ledger;
+
+pub(crate) use self::ledger::set;
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use tokio::sync::Mutex;
+
+pub use self::ledger::{
+    AccountEntry, Alias, CrossSigning, FallbackKey, HouseChange, HouseLedger, Profile, PublicDevice, PublicRoom,
+    RegistrationToken,
+};
+use crate::{
+    journal::{self, Identity, Journals, Live, Owner, Writing},
+    seal::slots::{Change, SlotId, SlotKind},
+    secret::Key,
+    store::Batch,
+};
+
+/// What can go wrong with the house.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Nobody has come since the server started: the house key is not in memory.
+    #[error("the server is asleep")]
+    Asleep,
+    /// The house's journal failed.
+    #[error("the house's journal failed")]
+    Journal(#[from] journal::Error),
+}
+
+/// The house, asleep or awake.
+pub struct House {
+    journals: Journals,
+    awake: RwLock<Option<Arc<Live<HouseLedger>>>>,
+    waking: Mutex<()>,
+}
+
+/// The house's slot has a fixed id: there is one house, and it is found without any other row.
+const SLOT: SlotId = SlotId(*b"lethe/v1/house\0\0");
+
+impl House {
+    /// A sleeping house.
+    #[must_use]
+    pub fn new(journals: Journals) -> Self {
+        Self { journals, awake: RwLock::new(None), waking: Mutex::new(()) }
+    }
+
+    /// Whether there is a house on the disk, awake or not.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.journals.slots.contains(&SLOT)
+    }
+
+    /// The house, when it is awake.
+    pub fn awake(&self) -> Result<Arc<Live<HouseLedger>>, Error> {
+        self.awake.read().clone().ok_or(Error::Asleep)
+    }
+
+    /// The house's value, when it is awake.
+    pub fn view(&self) -> Result<Arc<HouseLedger>, Error> {
+        Ok(self.awake()?.view())
+    }
+
+    /// The right to write to the house.
+    pub async fn change(&self, decide: impl FnOnce(&HouseLedger) -> Vec<HouseChange> + Send) -> Result<(), Error> {
+        Ok(self.awake()?.change(&self.journals, decide).await?)
+    }
+
+    /// Makes the first house, with `changes` in it, into `batch`; it exists once the change of the slot table is
+    /// committed, and is awake once [`House::adopt`] has taken the owner.
+    pub fn found(
+        &self,
+        key: Key,
+        changes: Vec<HouseChange>,
+        batch: &mut Batch,
+    ) -> Result<(Owner<HouseLedger>, Change), Error> {
+        let mut ledger = HouseLedger::default();
+        for change in changes {
+            journal::Ledger::apply(&mut ledger, change)?;
+        }
+        Ok(Owner::create(&self.journals, identity(key), ledger, batch)?)
+    }
+
+    /// Wakes the house with an owner that is durable.
+    pub fn adopt(&self, owner: Owner<HouseLedger>) -> Arc<Live<HouseLedger>> {
+        let live = Arc::new(Live::new(owner));
+        *self.awake.write() = Some(Arc::clone(&live));
+        live
+    }
+
+    /// Wakes the house with the first of `keys` that opens it; whether it is awake afterwards.
+    pub async fn wake(&self, keys: &[Key]) -> Result<bool, Error> {
+        let _one = self.waking.lock().await;
+        if self.awake().is_ok() {
+            return Ok(true);
+        }
+        for key in keys {
+            if let Some(owner) = Owner::load(&self.journals, identity(key.clone()), HouseLedger::default())? {
+                self.adopt(owner);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The house key, for the vault of a new account.
+    pub async fn key(&self) -> Result<Key, Error> {
+        Ok(self.awake()?.write().await.identity().key.clone())
+    }
+}
+
+/// The right to write to an awake house, for operations that touch several owners.
+pub type HouseWriting<'a> = Writing<'a, HouseLedger>;
+
+fn identity(key: Key) -> Identity {
+    Identity { kind: SlotKind::House, slot: SLOT, key }
+}

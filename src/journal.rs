@@ -1,0 +1,36 @@
+//! The one persistence idea above the store: an owner has a *keep*, a journal of what must last, and *windows*,
+//! journals of what must die.
+//!
+//! Owns how entries become rows, how the end of a journal is found, generations and packs. Knows neither Matrix nor
+//! who an owner is, and never persists anything outside the two kinds of journal.
+
+mod error;
+mod keep;
+mod live;
+mod owner;
+mod pack;
+mod reader;
+mod window;
+
+use std::sync::Arc;
+
+pub use self::{
+    error::Error,
+    live::{Live, Writing},
+    owner::{Identity, Ledger, NewRow, Owner, Prepared, Rewrite},
+    window::{Position, Stream, WindowRecord},
+};
+use crate::{random::Random, seal::epochs::Epochs, seal::slots::Slots, store::Store};
+
+/// What every owner needs to read and write its journals.
+#[derive(Clone)]
+pub struct Journals {
+    /// Where rows go.
+    pub store: Store,
+    /// Whose existence decides what exists.
+    pub slots: Slots,
+    /// Which partition a row of a class goes to.
+    pub epochs: Epochs,
+    /// Nonces and fresh secrets.
+    pub random: Arc<dyn Random>,
+}

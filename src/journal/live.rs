@@ -1,0 +1,89 @@
+//! A living owner: its journal behind one lock, and beside it the last durable value for readers who never wait.
+
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
+
+use parking_lot::RwLock;
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::{Error, Journals, Ledger, Owner};
+use crate::store::Batch;
+
+/// An open owner that is shared.
+pub struct Live<L: Ledger + Clone> {
+    owner: Mutex<Owner<L>>,
+    view: RwLock<Arc<L>>,
+}
+
+/// The right to write to an owner.
+pub struct Writing<'a, L: Ledger + Clone> {
+    owner: MutexGuard<'a, Owner<L>>,
+    view: &'a RwLock<Arc<L>>,
+}
+
+impl<L: Ledger + Clone> Live<L> {
+    /// Shares `owner`, whose value is durable.
+    pub fn new(owner: Owner<L>) -> Self {
+        let view = RwLock::new(Arc::new(owner.ledger.clone()));
+        Self { owner: Mutex::new(owner), view }
+    }
+
+    /// The last durable value.
+    pub fn view(&self) -> Arc<L> {
+        Arc::clone(&self.view.read())
+    }
+
+    /// Waits for the right to write. Locks are taken in the order room, vault, house.
+    pub async fn write(&self) -> Writing<'_, L> {
+        Writing { owner: self.owner.lock().await, view: &self.view }
+    }
+
+    /// Makes the changes that `decide` derives from the current value durable, as one entry.
+    pub async fn change(
+        &self,
+        journals: &Journals,
+        decide: impl FnOnce(&L) -> Vec<L::Change> + Send,
+    ) -> Result<(), Error> {
+        let mut writing = self.write().await;
+        let changes = decide(&writing.ledger);
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        writing.change(journals, changes, &mut batch)?;
+        writing.commit(journals, batch).await
+    }
+}
+
+impl<L: Ledger + Clone> Writing<'_, L> {
+    /// Commits `batch`, which holds what was written to this owner, and shows the new value to readers.
+    pub async fn commit(mut self, journals: &Journals, batch: Batch) -> Result<(), Error> {
+        let done = journals.store.commit(batch).await;
+        self.finish(done.map_err(Error::from))
+    }
+
+    /// Ends a write whose commit went elsewhere and ended as `outcome`.
+    pub fn finish(&mut self, outcome: Result<(), Error>) -> Result<(), Error> {
+        match outcome {
+            Ok(()) => *self.view.write() = Arc::new(self.owner.ledger.clone()),
+            Err(_) => self.owner.stop(),
+        }
+        outcome
+    }
+}
+
+impl<L: Ledger + Clone> Deref for Writing<'_, L> {
+    type Target = Owner<L>;
+
+    fn deref(&self) -> &Owner<L> {
+        &self.owner
+    }
+}
+
+impl<L: Ledger + Clone> DerefMut for Writing<'_, L> {
+    fn deref_mut(&mut self) -> &mut Owner<L> {
+        &mut self.owner
+    }
+}

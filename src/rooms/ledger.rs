@@ -1,0 +1,215 @@
+//! What a room's keep holds; the serialised form of [`RoomChange`] is a stored format (`doc/storage.md`).
+//!
+//! State events lie in it concealed, so that the roster is the only place that names anybody.
+
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomVersionId, room_version_rules::RoomVersionRules};
+use serde::{Deserialize, Serialize};
+
+use super::core::StateMap;
+use crate::{
+    clock::Timestamp,
+    event::{Event, rules_of},
+    house::{PublicRoom, set},
+    journal::{Error, Ledger},
+    pseudonym::{MemberId, Roster, conceal, reveal},
+    seal::slots::SlotId,
+};
+
+/// A room's value.
+#[derive(Clone)]
+pub struct RoomLedger {
+    /// The room's id.
+    pub id: OwnedRoomId,
+    /// Its version's rules.
+    pub rules: Arc<RoomVersionRules>,
+    /// Its version.
+    pub version: RoomVersionId,
+    /// Member id ↔ MXID.
+    pub roster: Roster,
+    /// Which (RK generation, account slot) each member has confirmed.
+    pub confirmed: OrdMap<MemberId, Confirmed>,
+    /// Current state.
+    pub state: StateMap,
+    /// How often RK was replaced.
+    pub generation: u32,
+    /// The last timestamp this server issued here.
+    pub last_ts: Timestamp,
+    /// The events that nothing follows yet.
+    pub tips: Vec<OwnedEventId>,
+    /// The depth of the deepest of them.
+    pub depth: u64,
+    /// Redacted events whose windows have not been rewritten yet.
+    pub marks: OrdSet<OwnedEventId>,
+    /// Keys of the restricted rooms this room admits to.
+    pub admits: OrdMap<OwnedRoomId, PublicRoom>,
+}
+
+/// What a member is known to have received.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmed {
+    /// The RK generation.
+    #[serde(rename = "g")]
+    pub generation: u32,
+    /// The account's life.
+    #[serde(rename = "s")]
+    pub slot: SlotId,
+}
+
+/// A state event as it lies in the keep.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct StoredEvent {
+    /// Its id.
+    #[serde(rename = "i")]
+    pub id: OwnedEventId,
+    /// Its concealed canonical JSON.
+    #[serde(rename = "t")]
+    pub text: String,
+    /// Whether the text is the original: it did not survive concealment unchanged.
+    #[serde(rename = "v", default, skip_serializing_if = "std::ops::Not::not")]
+    pub verbatim: bool,
+}
+
+/// One change of a room. `None` removes.
+#[derive(Clone, Serialize, Deserialize)]
+pub enum RoomChange {
+    /// What the room is; always first.
+    #[serde(rename = "r")]
+    Room {
+        /// Its id.
+        #[serde(rename = "i")]
+        id: OwnedRoomId,
+        /// Its version.
+        #[serde(rename = "v")]
+        version: RoomVersionId,
+    },
+    /// A roster entry.
+    #[serde(rename = "m")]
+    Member(MemberId, Option<OwnedUserId>),
+    /// A member has confirmed a key.
+    #[serde(rename = "c")]
+    Confirmed(MemberId, Option<Confirmed>),
+    /// A state event became current.
+    #[serde(rename = "s")]
+    State(StoredEvent),
+    /// RK was replaced.
+    #[serde(rename = "g")]
+    Generation(u32),
+    /// Where the timeline stands, as a checkpoint notes it; later rows of the window go beyond it.
+    #[serde(rename = "h")]
+    Heads {
+        /// The last timestamp issued.
+        #[serde(rename = "t")]
+        last_ts: u64,
+        /// The tips.
+        #[serde(rename = "e")]
+        tips: Vec<OwnedEventId>,
+        /// Their depth.
+        #[serde(rename = "d")]
+        depth: u64,
+    },
+    /// An event was redacted, or its window was rewritten.
+    #[serde(rename = "x")]
+    Mark(OwnedEventId, bool),
+    /// The key of a restricted room.
+    #[serde(rename = "a")]
+    Admits(OwnedRoomId, Option<PublicRoom>),
+}
+
+impl RoomLedger {
+    /// The empty value, to be filled by changes, of which [`RoomChange::Room`] is the first.
+    #[must_use]
+    pub fn empty(server: OwnedServerName, id: OwnedRoomId, version: RoomVersionId, rules: RoomVersionRules) -> Self {
+        Self {
+            id,
+            rules: Arc::new(rules),
+            version,
+            roster: Roster::new(server),
+            confirmed: OrdMap::new(),
+            state: StateMap::default(),
+            generation: 1,
+            last_ts: Timestamp(0),
+            tips: Vec::new(),
+            depth: 0,
+            marks: OrdSet::new(),
+            admits: OrdMap::new(),
+        }
+    }
+
+    /// The event as it lies in the keep. Every id in it must be in the roster already.
+    #[must_use]
+    pub fn stored(&self, event: &Event) -> StoredEvent {
+        // Whoever is not in the roster stays in the text: only a verbatim event can name such a one.
+        let known = &self.roster;
+        let concealed = conceal(event.json(), known, &mut |name| known.id(name).unwrap_or(MemberId([0; 16])));
+        StoredEvent { id: event.id().to_owned(), text: concealed.text, verbatim: concealed.verbatim }
+    }
+
+    /// Reads an event of this room back.
+    pub fn revealed(&self, stored: &StoredEvent) -> Result<Event, Error> {
+        let json = reveal(&stored.text, stored.verbatim, &self.roster).map_err(|_| Error::Malformed)?;
+        Event::parse(stored.id.clone(), self.id.clone(), &json, &self.rules).map_err(|_| Error::Malformed)
+    }
+
+    /// Notes that `event` is the newest of the room.
+    pub fn extend(&mut self, event: &Event) {
+        self.tips = vec![event.id().to_owned()];
+        self.depth = self.depth.max(event.depth());
+        self.last_ts = self.last_ts.max(event.ts());
+    }
+}
+
+impl Ledger for RoomLedger {
+    type Change = RoomChange;
+
+    fn apply(&mut self, change: RoomChange) -> Result<(), Error> {
+        match change {
+            RoomChange::Room { id, version } => {
+                self.rules = Arc::new(rules_of(&version).ok_or(Error::Malformed)?);
+                (self.id, self.version) = (id, version);
+            }
+            RoomChange::Member(id, Some(name)) => {
+                self.roster.insert(id, name);
+            }
+            RoomChange::Member(id, None) => {
+                self.roster.remove(id);
+                self.confirmed.remove(&id);
+            }
+            RoomChange::Confirmed(id, confirmed) => set(&mut self.confirmed, id, confirmed),
+            RoomChange::State(stored) => {
+                let event = self.revealed(&stored)?;
+                self.state.insert(Arc::new(event));
+            }
+            RoomChange::Generation(generation) => self.generation = generation,
+            RoomChange::Heads { last_ts, tips, depth } => {
+                (self.last_ts, self.tips, self.depth) = (Timestamp(last_ts), tips, depth);
+            }
+            RoomChange::Mark(event, true) => {
+                self.marks.insert(event);
+            }
+            RoomChange::Mark(event, false) => {
+                self.marks.remove(&event);
+            }
+            RoomChange::Admits(room, entry) => set(&mut self.admits, room, entry),
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&self) -> Vec<RoomChange> {
+        let mut changes = vec![RoomChange::Room { id: self.id.clone(), version: self.version.clone() }];
+        changes.extend(self.roster.iter().map(|(id, name)| RoomChange::Member(id, Some(name.to_owned()))));
+        changes.extend(self.confirmed.iter().map(|(id, confirmed)| RoomChange::Confirmed(*id, Some(*confirmed))));
+        changes.extend(self.state.events().map(|event| RoomChange::State(self.stored(event))));
+        changes.push(RoomChange::Generation(self.generation));
+        changes.push(RoomChange::Heads {
+            last_ts: self.last_ts.0,
+            tips: self.tips.clone(),
+            depth: self.depth,
+        });
+        changes.extend(self.marks.iter().map(|event| RoomChange::Mark(event.clone(), true)));
+        changes.extend(self.admits.iter().map(|(room, entry)| RoomChange::Admits(room.clone(), Some(entry.clone()))));
+        changes
+    }
+}
