@@ -201,7 +201,7 @@ impl Ledger for RoomLedger {
         let mut changes = vec![RoomChange::Room { id: self.id.clone(), version: self.version.clone() }];
         changes.extend(self.roster.iter().map(|(id, name)| RoomChange::Member(id, Some(name.to_owned()))));
         changes.extend(self.confirmed.iter().map(|(id, confirmed)| RoomChange::Confirmed(*id, Some(*confirmed))));
-        changes.extend(self.state.events().map(|event| RoomChange::State(self.stored(event))));
+        changes.extend(self.state.iter().map(|event| RoomChange::State(self.stored(event))));
         changes.push(RoomChange::Generation(self.generation));
         changes.push(RoomChange::Heads {
             last_ts: self.last_ts.0,

@@ -3,19 +3,23 @@
 use std::sync::Arc;
 
 use imbl::{OrdMap, Vector};
-use ruma::{EventId, OwnedDeviceId, OwnedEventId, OwnedUserId, UserId};
+use ruma::{
+    EventId, OwnedDeviceId, OwnedEventId, OwnedUserId, UserId, events::room::member::MembershipState,
+    room_version_rules::RoomVersionRules,
+};
 
 use super::core::StateMap;
 use crate::{
-    accounts::vault::ReadKind,
     clock::Timestamp,
-    event::Event,
+    event::{self, Event},
     journal::Position,
 };
 
 /// A room as of one moment.
 #[derive(Clone)]
 pub struct View {
+    /// The rules of the room's version.
+    pub rules: Arc<RoomVersionRules>,
     /// Current state.
     pub state: StateMap,
     /// Its events that have not expired, oldest first.
@@ -26,7 +30,7 @@ pub struct View {
     pub relations: OrdMap<OwnedEventId, Vector<Arc<Entry>>>,
     /// Public receipts by user and thread.
     pub receipts: OrdMap<(OwnedUserId, Option<String>), Receipt>,
-    /// Counts changes of receipts.
+    /// Counts changes of receipts, so that a sync sends what changed.
     pub receipt_count: u64,
 }
 
@@ -69,15 +73,14 @@ pub struct Receipt {
     pub ts: u64,
     /// The count at which it changed.
     pub at: u64,
-    /// Which kind; private ones are shown to their user only and come from his vault.
-    pub kind: ReadKind,
 }
 
 impl View {
     /// A room without events.
     #[must_use]
-    pub fn empty() -> Self {
+    pub fn empty(rules: Arc<RoomVersionRules>) -> Self {
         Self {
+            rules,
             state: StateMap::default(),
             timeline: Vector::new(),
             places: OrdMap::new(),
@@ -133,7 +136,7 @@ impl View {
     /// Whether `user` is joined now.
     #[must_use]
     pub fn is_joined(&self, user: &UserId) -> bool {
-        self.state.membership(user) == Some(ruma::events::room::member::MembershipState::Join)
+        self.state.membership(user) == MembershipState::Join
     }
 
     /// Takes in the newest event, which follows everything here.
@@ -160,7 +163,7 @@ impl View {
         if entry.redacted_because.is_some() {
             return;
         }
-        let Some(redacted) = because.redacted(&entry.event) else { return };
+        let Ok(redacted) = event::redact(&entry.event, &self.rules) else { return };
         let redacted = Arc::new(redacted);
         if let Some(relation) = entry.event.relation().and_then(|relation| relation.event_id) {
             if let Some(children) = self.relations.get_mut(&relation) {
@@ -174,6 +177,9 @@ impl View {
             ..(*entry).clone()
         };
         self.timeline.set(index, Arc::new(fresh));
-        self.state.replace(&entry.event, &redacted);
+        let current = entry.event.state_key().and_then(|key| self.state.find(entry.event.kind(), key));
+        if current.is_some_and(|current| current.id() == target) {
+            self.state.insert(redacted);
+        }
     }
 }

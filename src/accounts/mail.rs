@@ -1,0 +1,394 @@
+//! Mail: what reaches an account while it is cold, sealed to its mail key, found by trial opening.
+//!
+//! A mail journal is shared by all accounts with the same tag. At present there is one tag, so every account reads
+//! every header. Rows: a header carries an encapsulation, items refer to it and are opened with what it gave.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use ruma::{OwnedRoomId, UserId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    Account, Accounts, Error,
+    account::ToDevice,
+    vault::{Fact, VaultChange, VaultLedger, VaultRoom},
+};
+use crate::{
+    clock::Clock,
+    house::{AccountEntry, HouseChange},
+    journal::{self, Journals},
+    seal::{
+        derive::{Usage, address, derive},
+        mail::{MailSecret, Receiver, Sender, mail_pair},
+        row::{Context, RowKind, open_one, seal_one},
+        slots::SlotId,
+    },
+    secret::Key,
+    store::{Batch, Class, Instance, Partition},
+};
+
+/// Something for a cold account.
+#[derive(Clone, Serialize, Deserialize)]
+pub enum Letter {
+    /// A room's key.
+    #[serde(rename = "k")]
+    Key {
+        /// The room.
+        #[serde(rename = "r")]
+        room: OwnedRoomId,
+        /// Its slot.
+        #[serde(rename = "s")]
+        slot: SlotId,
+        /// RK.
+        #[serde(rename = "k")]
+        key: Key,
+    },
+    /// An invitation, with the room's key.
+    #[serde(rename = "i")]
+    Invite {
+        /// The room.
+        #[serde(rename = "r")]
+        room: OwnedRoomId,
+        /// Its slot.
+        #[serde(rename = "s")]
+        slot: SlotId,
+        /// RK.
+        #[serde(rename = "k")]
+        key: Key,
+        /// What the invitee is shown.
+        #[serde(rename = "v")]
+        stripped: Vec<Value>,
+    },
+    /// The house's key.
+    #[serde(rename = "h")]
+    House(Key),
+    /// The account is out of a room. Counts only when the room does not open.
+    #[serde(rename = "o")]
+    Out {
+        /// The room.
+        #[serde(rename = "r")]
+        room: OwnedRoomId,
+        /// The event that says so.
+        #[serde(rename = "e")]
+        event: Value,
+    },
+    /// A to-device message, for the partition it came in.
+    #[serde(rename = "d")]
+    Device(ToDevice, Partition),
+}
+
+impl Letter {
+    /// Letters that carry a key never expire; they die by folding.
+    fn expires(&self) -> bool {
+        matches!(self, Self::Device(..))
+    }
+}
+
+/// Where mail is put and read.
+pub struct Mailbox {
+    journals: Journals,
+    clock: Arc<dyn Clock>,
+    to_device: Class,
+    ends: Mutex<BTreeMap<u64, u64>>,
+    senders: Mutex<HashMap<(SlotId, Partition), (Duration, [u8; 8], Sender)>>,
+}
+
+/// How long one encapsulation serves.
+const SENDER_LIFETIME: Duration = Duration::from_secs(3600);
+/// Absent rows behind which a mail journal counts as ended.
+const PROBE: u64 = 16;
+/// Letters that one account's mail may hold before it is read: bounds what strangers can make a waking account open.
+const HEADER: u8 = b'h';
+const ITEM: u8 = b'i';
+
+/// Mail that was found, with the mark by which a second folding is recognised.
+pub(super) struct Found {
+    letters: Vec<(String, Letter)>,
+    read: Vec<(u64, u64)>,
+}
+
+impl Found {
+    /// House keys among the mail.
+    pub(super) fn house_keys(&self) -> impl Iterator<Item = Key> + '_ {
+        self.letters.iter().filter_map(|(_, letter)| match letter {
+            Letter::House(key) => Some(key.clone()),
+            _ => None,
+        })
+    }
+}
+
+impl Mailbox {
+    pub(super) fn new(journals: Journals, clock: Arc<dyn Clock>, to_device: Class) -> Self {
+        Self { journals, clock, to_device, ends: Mutex::default(), senders: Mutex::default() }
+    }
+
+    /// The ends of the journals a new account need not read.
+    pub(super) fn ends(&self, _account: SlotId) -> Result<Vec<(u64, u64)>, Error> {
+        self.partitions().into_iter().map(|partition| Ok((number(partition), self.end(partition)?))).collect()
+    }
+
+    /// Puts letters for a cold account into `batch`.
+    pub(super) fn put(
+        &self,
+        entry: &AccountEntry,
+        letters: &[Letter],
+        epoch: Partition,
+        batch: &mut Batch,
+    ) -> Result<(), Error> {
+        for letter in letters {
+            let partition = if letter.expires() { epoch } else { Partition::FOREVER };
+            let plain = serde_json::to_vec(letter).map_err(|_| journal::Error::Malformed)?;
+            let item = self.seal(entry, partition, &plain, batch)?;
+            self.append(partition, &item, batch)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the mail that the vault's mail secrets open and that was not folded yet.
+    pub(super) fn read(&self, account: SlotId, vault: &VaultLedger) -> Result<Found, Error> {
+        let mut found = Found { letters: Vec::new(), read: Vec::new() };
+        for partition in self.partitions() {
+            let number = number(partition);
+            let start = vault.mail_read.get(&number).copied().unwrap_or(0);
+            let mut receivers: HashMap<[u8; 8], Receiver> = HashMap::new();
+            let (mut index, mut absent, mut end) = (start, 0, start);
+            while absent <= PROBE {
+                match self.row(partition, index)? {
+                    None => absent += 1,
+                    Some(plain) => {
+                        absent = 0;
+                        end = index + 1;
+                        if let Some(letter) = open(&plain, account, &vault.mail, &mut receivers) {
+                            found.letters.push((format!("{number:x}.{index:x}"), letter));
+                        }
+                    }
+                }
+                index += 1;
+            }
+            self.ends.lock().entry(number).or_insert(end);
+            if end > start {
+                found.read.push((number, end));
+            }
+        }
+        found.letters.retain(|(mark, _)| !vault.folded.contains_key(mark));
+        Ok(found)
+    }
+
+    fn partitions(&self) -> Vec<Partition> {
+        let mut partitions = self.journals.epochs.live(self.to_device);
+        if !partitions.contains(&Partition::FOREVER) {
+            partitions.push(Partition::FOREVER);
+        }
+        partitions
+    }
+
+    fn seal(
+        &self,
+        entry: &AccountEntry,
+        partition: Partition,
+        plain: &[u8],
+        batch: &mut Batch,
+    ) -> Result<Vec<u8>, Error> {
+        let now = self.clock.monotonic();
+        let mut senders = self.senders.lock();
+        senders.retain(|_, (since, ..)| now.saturating_sub(*since) < SENDER_LIFETIME);
+        if !senders.contains_key(&(entry.slot, partition)) {
+            let id: [u8; 8] = self.journals.random.bytes();
+            let (encapsulation, mut sender) =
+                Sender::new(&entry.mail, &info(entry.slot), self.journals.random.as_ref())?;
+            let check = sender.seal(&id, b"")?;
+            self.append(partition, &[&[HEADER][..], &id, &check, &encapsulation].concat(), batch)?;
+            senders.insert((entry.slot, partition), (now, id, sender));
+        }
+        let (_, id, sender) = senders.get_mut(&(entry.slot, partition)).ok_or(Error::NotFound)?;
+        let sealed = sender.seal(&id[..], plain)?;
+        Ok([&[ITEM][..], &id[..], &sealed].concat())
+    }
+
+    fn append(&self, partition: Partition, plain: &[u8], batch: &mut Batch) -> Result<(), Error> {
+        let end = self.end(partition)?;
+        let (key, address) = self.place(partition, end)?;
+        let context = Context { partition, kind: RowKind::Mail };
+        let row = seal_one(&key, context, &address, plain, self.journals.random.as_ref())?;
+        batch.put_if_absent(Instance::Inbox, partition, address, row);
+        self.ends.lock().insert(number(partition), end + 1);
+        Ok(())
+    }
+
+    fn end(&self, partition: Partition) -> Result<u64, Error> {
+        if let Some(end) = self.ends.lock().get(&number(partition)) {
+            return Ok(*end);
+        }
+        let (mut index, mut absent, mut end) = (0, 0, 0);
+        while absent <= PROBE {
+            let (_, address) = self.place(partition, index)?;
+            if self.journals.store.get(Instance::Inbox, partition, &address)?.is_some() {
+                (absent, end) = (0, index + 1);
+            } else {
+                absent += 1;
+            }
+            index += 1;
+        }
+        Ok(*self.ends.lock().entry(number(partition)).or_insert(end))
+    }
+
+    fn row(&self, partition: Partition, index: u64) -> Result<Option<Vec<u8>>, Error> {
+        let (key, address) = self.place(partition, index)?;
+        let Some(row) = self.journals.store.get(Instance::Inbox, partition, &address)? else { return Ok(None) };
+        let context = Context { partition, kind: RowKind::Mail };
+        Ok(Some(open_one(&key, context, &address, row).map_err(|_| journal::Error::Broken)?))
+    }
+
+    fn place(&self, partition: Partition, index: u64) -> Result<(Key, crate::store::Address), Error> {
+        let epoch = self.journals.slots.epoch_key(partition).ok_or(Error::NotFound)?;
+        let server = self.journals.slots.server_key();
+        let name = [number(partition).to_le_bytes(), index.to_le_bytes()].concat();
+        Ok((derive(Usage::MailCipher, &epoch, &[]), address(&server, Usage::MailAddress, &name)))
+    }
+}
+
+impl Accounts {
+    /// Puts letters into a cold account's mail, durably. For who does not exist it does nothing.
+    pub async fn post(&self, user: &UserId, letters: Vec<Letter>) -> Result<(), Error> {
+        let house = self.house.view()?;
+        let Some(entry) = house.accounts.get(user.localpart()) else { return Ok(()) };
+        let epoch = self.journals.epochs.current(self.policy.to_device).await?;
+        let mut batch = Batch::default();
+        self.mailbox.put(entry, &letters, epoch, &mut batch)?;
+        Ok(self.journals.store.commit(batch).await?)
+    }
+
+    /// Takes mail into the vault and ends with a fresh mail key pair, so that what was folded is shredded with the
+    /// old one (keys.md §2, "fold").
+    pub(super) async fn fold(&self, account: &Account, found: Found) -> Result<(), Error> {
+        for (mark, letter) in found.letters {
+            match letter {
+                Letter::Device(message, partition) => {
+                    let message = ToDevice { mail: Some(mark.clone()), ..message };
+                    let live = self.journals.slots.epoch_key(partition).is_some();
+                    if live && account.view().devices.contains_key(&message.device) {
+                        account.deliver(&self.journals, partition, vec![message]).await?;
+                    }
+                    account.vault.change(&self.journals, |_| vec![VaultChange::Folded(mark)]).await?;
+                }
+                other => {
+                    let opens = self.has_room(account, &other);
+                    let fold = |vault: &VaultLedger| {
+                        let mut changes = vec![VaultChange::Folded(mark)];
+                        changes.extend(taken(vault, other, opens));
+                        changes
+                    };
+                    account.vault.change(&self.journals, fold).await?;
+                }
+            }
+        }
+        let name = account.user_id.localpart().to_owned();
+        let (secret, public) = mail_pair(self.journals.random.as_ref());
+        let read: Vec<_> = found.read.iter().map(|(journal, end)| VaultChange::MailRead(*journal, *end)).collect();
+        let both = |vault: &VaultLedger| {
+            let mut changes = read;
+            let mut secrets = vec![secret.clone()];
+            secrets.extend(vault.mail.iter().cloned());
+            changes.push(VaultChange::Mail(secrets));
+            changes
+        };
+        account.vault.change(&self.journals, both).await?;
+        let named = |house: &crate::house::HouseLedger| {
+            let entry = house.accounts.get(&name).cloned().map(|entry| AccountEntry { mail: public, ..entry });
+            entry.map(|entry| HouseChange::Account(name.clone(), Some(entry))).into_iter().collect()
+        };
+        self.house.change(named).await?;
+        account.vault.change(&self.journals, |_| vec![VaultChange::Mail(vec![secret])]).await?;
+        Ok(())
+    }
+
+    /// Whether the room a letter is about still exists under a slot.
+    fn has_room(&self, account: &Account, letter: &Letter) -> bool {
+        let Letter::Out { room, .. } = letter else { return false };
+        account.view().rooms.get(room).is_some_and(|entry| {
+            entry.keys.iter().any(|key| {
+                let slot = self.journals.slots.value(&entry.slot);
+                slot.is_some_and(|slot| journal::opens(&self.journals, &slot, key).unwrap_or(false))
+            })
+        })
+    }
+}
+
+/// What a letter changes in a vault. Candidate keys are added, never replaced: what opens is decided by the slot.
+fn taken(vault: &VaultLedger, letter: Letter, opens: bool) -> Option<VaultChange> {
+    match letter {
+        Letter::Key { room, slot, key } => {
+            let known = vault.rooms.get(&room).filter(|entry| entry.slot == slot);
+            let fact = known.map_or(Fact::Joined, |entry| match &entry.fact {
+                Fact::Left(_) => Fact::Joined,
+                fact => fact.clone(),
+            });
+            Some(VaultChange::Room(room.clone(), Some(candidate(known, slot, key, fact))))
+        }
+        Letter::Invite { room, slot, key, stripped } => {
+            let known = vault.rooms.get(&room).filter(|entry| entry.slot == slot);
+            Some(VaultChange::Room(room.clone(), Some(candidate(known, slot, key, Fact::Invited(stripped)))))
+        }
+        Letter::Out { room, event } if !opens => {
+            let entry = vault.rooms.get(&room).cloned()?;
+            let entry = VaultRoom { keys: Vec::new(), fact: Fact::Left(event), ..entry };
+            Some(VaultChange::Room(room, Some(entry)))
+        }
+        Letter::House(key) => {
+            let mut keys = vault.house_keys.clone();
+            keys.push(key);
+            Some(VaultChange::HouseKeys(keys))
+        }
+        Letter::Out { .. } | Letter::Device(..) => None,
+    }
+}
+
+fn candidate(known: Option<&VaultRoom>, slot: SlotId, key: Key, fact: Fact) -> VaultRoom {
+    let mut keys = vec![key];
+    keys.extend(known.into_iter().flat_map(|entry| entry.keys.iter().cloned()));
+    VaultRoom { slot, keys, fact }
+}
+
+fn open(
+    plain: &[u8],
+    account: SlotId,
+    secrets: &[MailSecret],
+    receivers: &mut HashMap<[u8; 8], Receiver>,
+) -> Option<Letter> {
+    let (&kind, rest) = plain.split_first()?;
+    let (id, rest) = rest.split_first_chunk::<8>()?;
+    match kind {
+        HEADER => {
+            let (check, encapsulation) = rest.split_first_chunk::<16>()?;
+            for secret in secrets {
+                let Some(mut receiver) = Receiver::new(secret, &info(account), encapsulation) else { continue };
+                if receiver.open(id, check).is_some() {
+                    receivers.insert(*id, receiver);
+                    break;
+                }
+            }
+            None
+        }
+        ITEM => {
+            let plain = receivers.get_mut(id)?.open(id, rest)?;
+            serde_json::from_slice(&plain).ok()
+        }
+        _ => None,
+    }
+}
+
+/// What ties mail to the account's life it is for.
+fn info(account: SlotId) -> Vec<u8> {
+    [&b"lethe/v1/mail"[..], &account.0].concat()
+}
+
+/// The number of a mail journal: class, epoch, tag.
+fn number(partition: Partition) -> u64 {
+    (u64::from(partition.class.code()) << 56) | (u64::from(partition.serial) << 16)
+}

@@ -1,0 +1,113 @@
+//! Founding a room: its events, one checkpoint, one slot commit (keys.md §2, "create room").
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use ruma::{OwnedRoomId, RoomVersionId};
+
+use super::{
+    Error,
+    core::Access,
+    hall::Rooms,
+    ledger::{Confirmed, RoomChange, RoomLedger},
+    room::{Room, Writer},
+    view::View,
+};
+use crate::{
+    accounts::{
+        Account,
+        vault::{Fact, VaultChange, VaultRoom},
+    },
+    event::{Draft, rules_of},
+    house::{HouseChange, PublicRoom},
+    journal::{Identity, Owner},
+    seal::slots::{SlotId, SlotKind},
+    secret::Key,
+    store::Batch,
+};
+
+impl Rooms {
+    /// Founds a room out of `drafts`, of which the first is the create event and the second the creator's join.
+    /// Invitations are sent afterwards. `id` is the room's id where the version does not derive it.
+    pub async fn found(
+        &self,
+        creator: &Arc<Account>,
+        version: RoomVersionId,
+        id: Option<OwnedRoomId>,
+        drafts: Vec<Draft>,
+    ) -> Result<Arc<Room>, Error> {
+        let rules = rules_of(&version).ok_or(Error::UnsupportedVersion)?;
+        let partition = self.journals.epochs.current(self.policy.messages).await?;
+        let random = self.journals.random.as_ref();
+        let (slot, key) = (SlotId::random(random), Key::random(random));
+        let (id, drafts) = self.name(id, drafts, &rules)?;
+        let mut ledger = RoomLedger::empty(self.policy.server_name.clone(), id.clone(), version, rules);
+        ledger.generation = 1;
+        let view = View::empty(Arc::clone(&ledger.rules));
+        let identity = Identity { kind: SlotKind::Room, slot, key: key.clone() };
+        let mut batch = Batch::default();
+        let (owner, change) = Owner::create(&self.journals, identity, ledger, &mut batch)?;
+        let mut writer = Writer { owner, view, transactions: BTreeMap::new(), mailed: BTreeSet::new(), gone: false };
+        for draft in drafts {
+            let made = match draft {
+                Named::Made(event) => self.describe(&mut writer, event, None)?,
+                Named::Draft(draft) => self.make(&mut writer, draft, None)?,
+            };
+            self.put(&mut writer, made, partition, &mut batch)?;
+        }
+        if let Some(member) = writer.owner.ledger.roster.id(&creator.user_id) {
+            let confirmed = Confirmed { generation: 1, slot: creator.slot };
+            writer.owner.change(&self.journals, vec![RoomChange::Confirmed(member, Some(confirmed))], &mut batch)?;
+        }
+
+        // The key first: an entry whose slot never comes drops itself.
+        let entry = VaultRoom { slot, keys: vec![key.clone()], fact: Fact::Joined };
+        let room_id = id.clone();
+        creator.vault.change(&self.journals, |_| vec![VaultChange::Room(room_id, Some(entry))]).await?;
+        if writer.view.state.access() == Access::Public {
+            let (room_id, public) = (id.clone(), PublicRoom { slot, key });
+            self.house.change(|_| vec![HouseChange::Public(room_id, Some(public))]).await?;
+        }
+        self.journals.store.commit(batch).await?;
+        self.journals.slots.commit(vec![change]).await?;
+
+        let Writer { owner, view, transactions, .. } = writer;
+        let room = Arc::new(Room::assemble(owner, view, transactions));
+        self.enter(&room);
+        self.notify(&room);
+        Ok(room)
+    }
+
+    /// Puts the room's id into every draft; where the version derives it from the create event, makes that one first.
+    fn name(
+        &self,
+        id: Option<OwnedRoomId>,
+        drafts: Vec<Draft>,
+        rules: &ruma::room_version_rules::RoomVersionRules,
+    ) -> Result<(OwnedRoomId, Vec<Named>), Error> {
+        let mut drafts = drafts.into_iter();
+        let first = drafts.next().ok_or(Error::InvalidState)?;
+        let builder = crate::event::Builder {
+            rules,
+            server: &self.policy.server_name,
+            key: &self.signer,
+            random: self.journals.random.as_ref(),
+        };
+        let ts = crate::event::next_ts(self.clock.now(), self.policy.bucket, None);
+        let first = Draft { room_id: id, ..first };
+        let create = Arc::new(builder.build(first, crate::event::Parents::default(), &[], ts)?);
+        let id = create.room_id().to_owned();
+        super::core::authorise(&create, &super::core::StateMap::default(), rules)?;
+        let mut named = vec![Named::Made(create)];
+        named.extend(drafts.map(|draft| Named::Draft(Draft { room_id: Some(id.clone()), ..draft })));
+        Ok((id, named))
+    }
+}
+
+enum Named {
+    Made(Arc<crate::event::Event>),
+    Draft(Draft),
+}
+

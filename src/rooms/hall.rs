@@ -1,0 +1,248 @@
+//! Every open room of the server, and what rooms need to be opened, written and shown.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use parking_lot::RwLock;
+use ruma::{
+    OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, RoomVersionId, UserId,
+    events::room::member::MembershipState, signatures::Ed25519KeyPair,
+};
+use tokio::sync::OnceCell;
+
+use super::{
+    Error,
+    ledger::RoomLedger,
+    room::Room,
+};
+use crate::{
+    accounts::{
+        Account, Accounts, Wakes,
+        futures_like::BoxFuture,
+        vault::{Fact, VaultChange, VaultLedger, VaultRoom},
+    },
+    clock::Clock,
+    event::rules_of,
+    house::House,
+    journal::{Identity, Journals, Owner},
+    seal::slots::{SlotId, SlotKind},
+    secret::Key,
+    store::Class,
+};
+
+/// What of the configuration rooms depend on.
+#[derive(Clone)]
+pub struct Policy {
+    /// The server's name.
+    pub server_name: OwnedServerName,
+    /// The step timestamps are floored to.
+    pub bucket: Duration,
+    /// How long messages live.
+    pub messages: Class,
+    /// The version of new rooms.
+    pub default_version: RoomVersionId,
+}
+
+/// Every room.
+pub struct Rooms {
+    pub(super) accounts: Arc<Accounts>,
+    pub(super) house: Arc<House>,
+    pub(super) journals: Journals,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) signer: Ed25519KeyPair,
+    pub(super) policy: Policy,
+    open: RwLock<HashMap<OwnedRoomId, Arc<OnceCell<Arc<Room>>>>>,
+}
+
+impl Rooms {
+    /// Rooms on the journals of `accounts`; none is open.
+    #[must_use]
+    pub fn new(accounts: Arc<Accounts>, clock: Arc<dyn Clock>, signer: Ed25519KeyPair, policy: Policy) -> Self {
+        let house = Arc::clone(&accounts.house);
+        let journals = accounts.journals().clone();
+        Self { accounts, house, journals, clock, signer, policy, open: RwLock::default() }
+    }
+
+    /// The accounts of the server.
+    #[must_use]
+    pub fn accounts(&self) -> &Arc<Accounts> {
+        &self.accounts
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Time.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The room, when it is open.
+    #[must_use]
+    pub fn find(&self, id: &RoomId) -> Option<Arc<Room>> {
+        self.open.read().get(id)?.get().cloned()
+    }
+
+    /// Every open room.
+    #[must_use]
+    pub fn all_open(&self) -> Vec<Arc<Room>> {
+        self.open.read().values().filter_map(|cell| cell.get().cloned()).collect()
+    }
+
+    /// The room, opened with what `account` or the house holds if need be.
+    pub async fn reach(&self, id: &RoomId, account: &Account) -> Result<Arc<Room>, Error> {
+        if let Some(room) = self.find(id) {
+            return Ok(room);
+        }
+        if let Some(entry) = account.view().rooms.get(id) {
+            if let Some(room) = self.open_with(id, entry.slot, &entry.keys).await? {
+                return Ok(room);
+            }
+        }
+        if let Some(entry) = self.house.view()?.public.get(id) {
+            if let Some(room) = self.open_with(id, entry.slot, std::slice::from_ref(&entry.key)).await? {
+                return Ok(room);
+            }
+        }
+        Err(Error::UnknownRoom)
+    }
+
+    /// The room, which `account` must be joined to.
+    pub async fn joined(&self, id: &RoomId, account: &Account) -> Result<Arc<Room>, Error> {
+        let room = self.reach(id, account).await.map_err(Error::hide_unknown)?;
+        match room.membership(&account.user_id) {
+            MembershipState::Join => Ok(room),
+            _ => Err(Error::NotJoined),
+        }
+    }
+
+    /// Takes in a room that has just been created.
+    pub(super) fn enter(&self, room: &Arc<Room>) {
+        let cell = Arc::new(OnceCell::new_with(Some(Arc::clone(room))));
+        self.open.write().insert(room.id.clone(), cell);
+    }
+
+    /// Lets go of a room: it was shredded, or must be loaded again.
+    pub(super) fn forget_open(&self, id: &RoomId) {
+        self.open.write().remove(id);
+    }
+
+    /// Opens the room with the first of `keys` that fits; `None` when none does.
+    async fn open_with(&self, id: &RoomId, slot: SlotId, keys: &[Key]) -> Result<Option<Arc<Room>>, Error> {
+        if !self.journals.slots.contains(&slot) {
+            return Ok(None);
+        }
+        let cell = Arc::clone(self.open.write().entry(id.to_owned()).or_default());
+        let opened = cell.get_or_try_init(|| async { self.load(id, slot, keys) }).await.cloned();
+        match opened {
+            Ok(room) => Ok(Some(room)),
+            Err(error) => {
+                let mut open = self.open.write();
+                if open.get(id).is_some_and(|cell| cell.get().is_none()) {
+                    open.remove(id);
+                }
+                if error == Error::UnknownRoom { Ok(None) } else { Err(error) }
+            }
+        }
+    }
+
+    fn load(&self, id: &RoomId, slot: SlotId, keys: &[Key]) -> Result<Arc<Room>, Error> {
+        for key in keys {
+            let identity = Identity { kind: SlotKind::Room, slot, key: key.clone() };
+            // The version is the first thing the keep says; until then any rules do.
+            let version = self.policy.default_version.clone();
+            let rules = rules_of(&version).ok_or(Error::UnsupportedVersion)?;
+            let empty = RoomLedger::empty(self.policy.server_name.clone(), id.to_owned(), version, rules);
+            if let Some(owner) = Owner::load(&self.journals, identity, empty)? {
+                return Ok(Arc::new(Room::open(&self.journals, owner)?));
+            }
+        }
+        Err(Error::UnknownRoom)
+    }
+
+    /// Opens every room of an account that has come, and brings vault and rooms into step (keys.md §1, M7, M14).
+    async fn open_rooms(&self, account: &Arc<Account>) -> Result<(), Error> {
+        let vault = account.view();
+        for (id, entry) in &vault.rooms {
+            if matches!(entry.fact, Fact::Left(_)) {
+                continue;
+            }
+            let slot_gone = !self.journals.slots.contains(&entry.slot);
+            let room = if slot_gone { None } else { self.open_with(id, entry.slot, &entry.keys).await? };
+            let fresh = match &room {
+                // Shredded: the entry drops itself.
+                None if slot_gone => None,
+                // Behind: a co-member who comes sends the key again.
+                None => continue,
+                Some(room) => self.step(account, room, entry).await,
+            };
+            if fresh.as_ref().is_none_or(|fresh| fresh.keys != entry.keys || fresh.fact != entry.fact) {
+                let id = id.clone();
+                account.vault.change(&self.journals, |_| vec![VaultChange::Room(id, fresh)]).await?;
+            }
+        }
+        for id in vault.rooms.keys() {
+            if let Some(room) = self.find(id) {
+                self.show_receipts(&room, account);
+                self.heal(&room).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The entry as it should be, for a room that opened; `None` when the account has no part in it.
+    async fn step(&self, account: &Account, room: &Arc<Room>, entry: &VaultRoom) -> Option<VaultRoom> {
+        let keys = vec![room.writer.lock().await.owner.identity().key.clone()];
+        let fact = match room.membership(&account.user_id) {
+            MembershipState::Join => Fact::Joined,
+            MembershipState::Invite => match &entry.fact {
+                Fact::Invited(stripped) => Fact::Invited(stripped.clone()),
+                _ => Fact::Invited(super::summary::stripped_state(&room.view(), &account.user_id)),
+            },
+            MembershipState::Knock => match &entry.fact {
+                Fact::Knocked(stripped) => Fact::Knocked(stripped.clone()),
+                _ => Fact::Knocked(super::summary::stripped_state(&room.view(), &account.user_id)),
+            },
+            _ => return None,
+        };
+        Some(VaultRoom { slot: room.slot, keys, fact })
+    }
+
+    /// The local users who have a part in the room: joined, invited or knocking.
+    pub(super) fn local_members(&self, room: &super::view::View) -> Vec<(OwnedUserId, MembershipState)> {
+        let ours = |user: &UserId| user.server_name() == self.policy.server_name;
+        let has_part = |membership: &MembershipState| {
+            matches!(membership, MembershipState::Join | MembershipState::Invite | MembershipState::Knock)
+        };
+        let members = room.state.members().filter(|(user, membership, _)| ours(user) && has_part(membership));
+        members.map(|(user, membership, _)| (user.to_owned(), membership)).collect()
+    }
+
+    /// Wakes the syncs of every open local member.
+    pub fn notify(&self, room: &Room) {
+        for (user, _) in self.local_members(&room.view()) {
+            if let Some(account) = self.accounts.open(&user) {
+                account.notify();
+            }
+        }
+    }
+
+    /// What the vault of an account says of a room.
+    #[must_use]
+    pub fn entry_of(vault: &VaultLedger, id: &RoomId) -> Option<VaultRoom> {
+        vault.rooms.get(id).cloned()
+    }
+}
+
+impl Wakes for Rooms {
+    fn woke(&self, account: Arc<Account>) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if let Err(error) = self.open_rooms(&account).await {
+                crate::log::error!("an account's rooms could not all be opened", reason = error.reason());
+            }
+        })
+    }
+}

@@ -1,0 +1,200 @@
+//! Memberships: invite, join, knock, and every way out.
+
+use std::sync::Arc;
+
+use ruma::{
+    CanonicalJsonObject, CanonicalJsonValue, OwnedEventId, OwnedUserId, UserId,
+    events::room::member::MembershipState,
+};
+
+use super::{
+    Error,
+    hall::Rooms,
+    room::Room,
+    summary::stripped_state,
+};
+use crate::{
+    accounts::{
+        Account, Letter,
+        vault::{Fact, VaultChange, VaultRoom},
+    },
+    event::Draft,
+};
+
+/// A change of membership as a client asks for it.
+#[derive(Default)]
+pub struct Change {
+    /// The reason given.
+    pub reason: Option<String>,
+    /// Whether an invitation opens a direct chat.
+    pub is_direct: bool,
+    /// Who vouched for a restricted join.
+    pub authorised_via: Option<OwnedUserId>,
+}
+
+impl Rooms {
+    /// Invites `target`. The event first, then the key: a cut leaves a member who is behind, never a stray key.
+    pub async fn invite(
+        &self,
+        room: &Arc<Room>,
+        sender: &UserId,
+        target: &UserId,
+        change: Change,
+    ) -> Result<OwnedEventId, Error> {
+        if target.server_name() != self.policy.server_name {
+            return Err(Error::NoFederation);
+        }
+        if !self.accounts.exists(target)? {
+            return Err(Error::UnknownUser);
+        }
+        if self.accounts.open(target).is_some_and(|account| blocks_invites(&account)) {
+            return Err(Error::InviteBlocked);
+        }
+        let draft = self.member_draft(room, sender, target, MembershipState::Invite, change);
+        let id = self.send(room, draft, None).await?;
+        let stripped = stripped_state(&room.view(), target);
+        self.hand_over(room, target, Fact::Invited(stripped)).await?;
+        Ok(id)
+    }
+
+    /// Joins `account`, which is entitled to: the key first, then the event.
+    pub async fn join(&self, room: &Arc<Room>, account: &Arc<Account>, change: Change) -> Result<(), Error> {
+        let user = &account.user_id;
+        if room.membership(user) == MembershipState::Join {
+            return Ok(());
+        }
+        let before = account.view().rooms.get(&room.id).cloned();
+        let key = room.writer.lock().await.owner.identity().key.clone();
+        let entry = VaultRoom { slot: room.slot, keys: vec![key], fact: Fact::Joined };
+        let id = room.id.clone();
+        let draft = self.member_draft(room, user, user, MembershipState::Join, change);
+        account.vault.change(&self.journals, |_| vec![VaultChange::Room(id, Some(entry))]).await?;
+        if let Err(error) = self.send(room, draft, None).await {
+            let id = room.id.clone();
+            account.vault.change(&self.journals, |_| vec![VaultChange::Room(id, before)]).await?;
+            return Err(error);
+        }
+        self.show_receipts(room, account);
+        self.heal(room).await?;
+        account.notify();
+        Ok(())
+    }
+
+    /// Lets `account` ask to be let in.
+    pub async fn knock(&self, room: &Arc<Room>, account: &Arc<Account>, change: Change) -> Result<(), Error> {
+        let user = &account.user_id;
+        let draft = self.member_draft(room, user, user, MembershipState::Knock, change);
+        self.send(room, draft, None).await?;
+        let stripped = stripped_state(&room.view(), user);
+        self.hand_over(room, user, Fact::Knocked(stripped)).await
+    }
+
+    /// Ends `target`'s membership, or bans him. Answered after RK has been replaced where that is needed.
+    pub async fn put_out(
+        &self,
+        room: &Arc<Room>,
+        sender: &UserId,
+        target: &UserId,
+        ban: bool,
+        change: Change,
+    ) -> Result<OwnedEventId, Error> {
+        let membership = if ban { MembershipState::Ban } else { MembershipState::Leave };
+        let draft = self.member_draft(room, sender, target, membership, change);
+        self.send_rotating(room, draft, None).await
+    }
+
+    /// Takes a ban back.
+    pub async fn unban(
+        &self,
+        room: &Arc<Room>,
+        sender: &UserId,
+        target: &UserId,
+        change: Change,
+    ) -> Result<OwnedEventId, Error> {
+        if room.membership(target) != MembershipState::Ban {
+            return Err(Error::Forbidden);
+        }
+        let draft = self.member_draft(room, sender, target, MembershipState::Leave, change);
+        self.send(room, draft, None).await
+    }
+
+    /// Forgets a room that `account` has left.
+    pub async fn forget(&self, id: &ruma::RoomId, account: &Account) -> Result<(), Error> {
+        match account.view().rooms.get(id).map(|entry| entry.fact.clone()) {
+            None => Ok(()),
+            Some(Fact::Left(_)) => {
+                let gone = |vault: &crate::accounts::vault::VaultLedger| {
+                    let data = vault.room_data.keys().filter(|(room, _)| room == id);
+                    let mut changes: Vec<_> =
+                        data.map(|(room, kind)| VaultChange::RoomData(room.clone(), kind.clone(), None)).collect();
+                    let read = vault.read.keys().filter(|key| key.room == id);
+                    changes.extend(read.map(|key| VaultChange::Read(key.clone(), None)));
+                    changes.push(VaultChange::Room(id.to_owned(), None));
+                    changes
+                };
+                Ok(account.vault.change(&self.journals, gone).await?)
+            }
+            Some(_) => Err(Error::StillIn),
+        }
+    }
+
+    /// Gives a member the room's key: into his vault when he is open, else into his mail.
+    pub(super) async fn hand_over(&self, room: &Arc<Room>, user: &UserId, fact: Fact) -> Result<(), Error> {
+        let key = room.writer.lock().await.owner.identity().key.clone();
+        if let Some(account) = self.accounts.open(user) {
+            let entry = VaultRoom { slot: room.slot, keys: vec![key], fact };
+            let id = room.id.clone();
+            account.vault.change(&self.journals, |_| vec![VaultChange::Room(id, Some(entry))]).await?;
+            account.notify();
+            return self.heal(room).await;
+        }
+        let letter = match fact {
+            Fact::Invited(stripped) => {
+                Letter::Invite { room: room.id.clone(), slot: room.slot, key, stripped }
+            }
+            _ => Letter::Key { room: room.id.clone(), slot: room.slot, key },
+        };
+        Ok(self.accounts.post(user, vec![letter]).await?)
+    }
+
+    /// The member event a change asks for; names and avatars come from the profile of whom it is about.
+    pub(super) fn member_draft(
+        &self,
+        room: &Room,
+        sender: &UserId,
+        target: &UserId,
+        membership: MembershipState,
+        change: Change,
+    ) -> Draft {
+        let mut content = CanonicalJsonObject::new();
+        let mut put = |field: &str, value: CanonicalJsonValue| content.insert(field.to_owned(), value);
+        put("membership", CanonicalJsonValue::String(membership.to_string()));
+        if matches!(membership, MembershipState::Join | MembershipState::Invite | MembershipState::Knock) {
+            if let Ok(house) = self.house.view() {
+                let profile = house.profiles.get(target.localpart());
+                for field in ["displayname", "avatar_url"] {
+                    if let Some(text) = profile.and_then(|profile| profile.text(field)) {
+                        put(field, CanonicalJsonValue::String(text.to_owned()));
+                    }
+                }
+            }
+        }
+        if let Some(reason) = change.reason {
+            put("reason", CanonicalJsonValue::String(reason));
+        }
+        if change.is_direct && membership == MembershipState::Invite {
+            put("is_direct", CanonicalJsonValue::Bool(true));
+        }
+        if let Some(via) = change.authorised_via {
+            put("join_authorised_via_users_server", CanonicalJsonValue::String(via.to_string()));
+        }
+        Draft::state(&room.id, sender, "m.room.member", target.as_str(), content)
+    }
+}
+
+/// Whether the account refuses all invitations (`m.invite_permission_config`).
+fn blocks_invites(account: &Account) -> bool {
+    let vault = account.view();
+    let config = vault.account_data.get("m.invite_permission_config");
+    config.and_then(|config| config.value.get("default_action")).and_then(|action| action.as_str()) == Some("block")
+}

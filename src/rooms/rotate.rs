@@ -1,0 +1,274 @@
+//! Replacing RK, so that who is out stays out; and bringing members who are behind up to date (keys.md §2 and M7–M14).
+
+use std::sync::Arc;
+
+use ruma::{OwnedEventId, OwnedUserId, UserId, events::room::member::MembershipState};
+
+use super::{
+    Error,
+    core::{Access, Effect, apply},
+    hall::Rooms,
+    ledger::{Confirmed, RoomChange},
+    room::{Room, Writer},
+    send::Made,
+    view::Transaction,
+};
+use crate::{
+    accounts::{
+        Letter,
+        vault::{Fact, VaultChange, VaultLedger, VaultRoom},
+    },
+    event::{Draft, Shape, Unsigned, to_client},
+    house::HouseChange,
+    seal::slots::Change,
+    secret::Key,
+    store::{Batch, Partition},
+};
+
+impl Rooms {
+    /// Sends an event, and where it takes somebody's right to the room's key, replaces the key with it.
+    pub async fn send_rotating(
+        &self,
+        room: &Arc<Room>,
+        draft: Draft,
+        transaction: Option<Transaction>,
+    ) -> Result<OwnedEventId, Error> {
+        let partition = self.journals.epochs.current(self.policy.messages).await?;
+        let mut writer = room.writer.lock().await;
+        writer.check()?;
+        let made = self.make(&mut writer, draft, transaction)?;
+        let id = made.event.id().to_owned();
+        let event = Arc::clone(&made.event);
+        let before = writer.view.state.access();
+        let applied = apply(&event, &writer.view.state, &self.policy.server_name);
+        let after = applied.state.access();
+        let out = out_of(&applied.effects);
+        // While a room stays public its key is no secret among the accounts here (keys.md M13).
+        let rotates =
+            applied.effects.contains(&Effect::RotateKey) && (before, &after) != (Access::Public, &Access::Public);
+
+        if applied.effects.contains(&Effect::Deserted) {
+            self.shred(room, &mut writer).await?;
+        } else if rotates {
+            let mut staying = self.local_members(&writer.view);
+            staying.retain(|(user, _)| Some(user) != out.as_ref());
+            self.rotate(room, &mut writer, made, &staying, partition).await?;
+        } else {
+            if after == Access::Public {
+                self.open_to_all(room, &writer).await?;
+            }
+            let mut batch = Batch::default();
+            self.put(&mut writer, made, partition, &mut batch)?;
+            self.settle(room, &mut writer, batch).await?;
+        }
+        drop(writer);
+        if after != Access::Public && self.house.view()?.public.contains_key(&room.id) {
+            let id = room.id.clone();
+            self.house.change(|_| vec![HouseChange::Public(id, None)]).await?;
+        }
+        if let Some(out) = &out {
+            self.show_out(room, out, &event).await?;
+        }
+        self.notify(room);
+        Ok(id)
+    }
+
+    /// RK′ beside RK in every vault or in the mail; the event in a new generation under RK′; then RK is dropped.
+    async fn rotate(
+        &self,
+        room: &Arc<Room>,
+        writer: &mut Writer,
+        made: Made,
+        staying: &[(OwnedUserId, MembershipState)],
+        partition: Partition,
+    ) -> Result<(), Error> {
+        let key = Key::random(self.journals.random.as_ref());
+        for (user, _) in staying {
+            let both = |vault: &VaultLedger| {
+                let entry = vault.rooms.get(&room.id)?;
+                let mut keys = vec![key.clone()];
+                keys.extend(entry.keys.iter().cloned());
+                Some(VaultRoom { keys, ..entry.clone() })
+            };
+            match self.accounts.open(user) {
+                Some(account) => {
+                    let change = |vault: &VaultLedger| {
+                        both(vault).map(|entry| VaultChange::Room(room.id.clone(), Some(entry))).into_iter().collect()
+                    };
+                    account.vault.change(&self.journals, change).await?;
+                }
+                None => {
+                    let letter = Letter::Key { room: room.id.clone(), slot: room.slot, key: key.clone() };
+                    self.accounts.post(user, vec![letter]).await?;
+                }
+            }
+        }
+        let generation = writer.owner.ledger.generation + 1;
+        let mut changes = made.changes.clone();
+        changes.push(RoomChange::Generation(generation));
+        changes.push(RoomChange::Heads {
+            last_ts: made.event.ts().0,
+            tips: vec![made.event.id().to_owned()],
+            depth: made.event.depth(),
+        });
+        let mut batch = Batch::default();
+        let row = Self::as_row(&made, partition);
+        let (prepared, position) =
+            writer.owner.prepare_change(&self.journals, Some(key.clone()), changes, row, &mut batch)?;
+        let change = prepared.change(writer.owner.identity());
+        let done = self.accounts.commit_all(batch, vec![change]).await;
+        if let Err(error) = done {
+            writer.owner.stop();
+            self.forget_open(&room.id);
+            return Err(error.into());
+        }
+        let mut after = Batch::default();
+        writer.owner.adopt(prepared, &mut after);
+        self.show(writer, made, position);
+        let confirmed = self.drop_old_keys(room, &key, staying, writer, generation).await?;
+        writer.owner.change(&self.journals, confirmed, &mut after)?;
+        self.settle(room, writer, after).await
+    }
+
+    /// Only RK′ stays in the vaults of open members, who have thereby confirmed it.
+    async fn drop_old_keys(
+        &self,
+        room: &Room,
+        key: &Key,
+        staying: &[(OwnedUserId, MembershipState)],
+        writer: &Writer,
+        generation: u32,
+    ) -> Result<Vec<RoomChange>, Error> {
+        let mut confirmed = Vec::new();
+        for (user, _) in staying {
+            let Some(account) = self.accounts.open(user) else { continue };
+            let change = |vault: &VaultLedger| {
+                let entry = vault.rooms.get(&room.id).cloned();
+                let entry = entry.map(|entry| VaultRoom { keys: vec![key.clone()], ..entry });
+                entry.map(|entry| VaultChange::Room(room.id.clone(), Some(entry))).into_iter().collect()
+            };
+            account.vault.change(&self.journals, change).await?;
+            if let Some(member) = writer.owner.ledger.roster.id(user) {
+                confirmed.push(RoomChange::Confirmed(member, Some(Confirmed { generation, slot: account.slot })));
+            }
+        }
+        Ok(confirmed)
+    }
+
+    /// Ends the room: nobody of this server is left in it.
+    pub(super) async fn shred(&self, room: &Arc<Room>, writer: &mut Writer) -> Result<(), Error> {
+        self.journals.slots.commit(vec![Change::Remove { id: room.slot }]).await?;
+        writer.gone = true;
+        writer.owner.stop();
+        self.forget_open(&room.id);
+        let of_room = |house: &crate::house::HouseLedger| {
+            let aliases = house.aliases.iter().filter(|(_, alias)| alias.room == room.id);
+            let mut changes: Vec<_> = aliases.map(|(alias, _)| HouseChange::Alias(alias.clone(), None)).collect();
+            if house.public.contains_key(&room.id) {
+                changes.push(HouseChange::Public(room.id.clone(), None));
+            }
+            if house.listed.contains_key(&room.id) {
+                changes.push(HouseChange::Listed(room.id.clone(), false));
+            }
+            changes
+        };
+        Ok(self.house.change(of_room).await?)
+    }
+
+    /// A room that turns public: the house has its key before anybody may need it there.
+    async fn open_to_all(&self, room: &Room, writer: &Writer) -> Result<(), Error> {
+        let key = writer.owner.identity().key.clone();
+        if self.house.view()?.public.get(&room.id).is_some_and(|entry| entry.key == key) {
+            return Ok(());
+        }
+        let entry = crate::house::PublicRoom { slot: room.slot, key };
+        let id = room.id.clone();
+        Ok(self.house.change(|_| vec![HouseChange::Public(id, Some(entry))]).await?)
+    }
+
+    /// Tells the vault of who is out, or his mail.
+    async fn show_out(&self, room: &Room, user: &UserId, event: &crate::event::Event) -> Result<(), Error> {
+        if user.server_name() != self.policy.server_name {
+            return Ok(());
+        }
+        let shown = to_client(event, Shape::Room, &Unsigned::default());
+        let shown: serde_json::Value = serde_json::from_str(shown.get()).map_err(|_| Error::InvalidState)?;
+        let Some(account) = self.accounts.open(user) else {
+            if !self.accounts.exists(user)? {
+                return Ok(());
+            }
+            let letter = Letter::Out { room: room.id.clone(), event: shown };
+            return Ok(self.accounts.post(user, vec![letter]).await?);
+        };
+        let change = |vault: &VaultLedger| {
+            let entry = vault.rooms.get(&room.id).cloned();
+            let entry = entry.map(|entry| VaultRoom { keys: Vec::new(), fact: Fact::Left(shown), ..entry });
+            entry.map(|entry| VaultChange::Room(room.id.clone(), Some(entry))).into_iter().collect()
+        };
+        account.vault.change(&self.journals, change).await?;
+        account.notify();
+        Ok(())
+    }
+
+    /// Sees to it that every local member who lives has the room's key, and confirms who is known to have it.
+    pub(super) async fn heal(&self, room: &Arc<Room>) -> Result<(), Error> {
+        let house = self.house.view()?;
+        let mut writer = room.writer.lock().await;
+        if writer.gone {
+            return Ok(());
+        }
+        let generation = writer.owner.ledger.generation;
+        let key = writer.owner.identity().key.clone();
+        let mut confirmed = Vec::new();
+        for (user, membership) in self.local_members(&writer.view) {
+            let Some(life) = house.accounts.get(user.localpart()).map(|entry| entry.slot) else { continue };
+            let Some(member) = writer.owner.ledger.roster.id(&user) else { continue };
+            let note = Confirmed { generation, slot: life };
+            let known = writer.owner.ledger.confirmed.get(&member) == Some(&note);
+            match self.accounts.open(&user) {
+                Some(account) => {
+                    let has = |vault: &VaultLedger| {
+                        vault.rooms.get(&room.id).is_some_and(|entry| entry.keys.contains(&key))
+                    };
+                    if !has(&account.view()) {
+                        let fact = match membership {
+                            MembershipState::Join => Fact::Joined,
+                            MembershipState::Knock => Fact::Knocked(super::summary::stripped_state(&writer.view, &user)),
+                            _ => Fact::Invited(super::summary::stripped_state(&writer.view, &user)),
+                        };
+                        let entry = VaultRoom { slot: room.slot, keys: vec![key.clone()], fact };
+                        let change = VaultChange::Room(room.id.clone(), Some(entry));
+                        account.vault.change(&self.journals, |_| vec![change]).await?;
+                        account.notify();
+                    }
+                    if !known {
+                        confirmed.push(RoomChange::Confirmed(member, Some(note)));
+                    }
+                }
+                None if !known && writer.mailed.insert((member, generation, life)) => {
+                    let letter = Letter::Key { room: room.id.clone(), slot: room.slot, key: key.clone() };
+                    self.accounts.post(&user, vec![letter]).await?;
+                }
+                None => {}
+            }
+        }
+        if confirmed.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        writer.owner.change(&self.journals, confirmed, &mut batch)?;
+        self.settle(room, &mut writer, batch).await
+    }
+}
+
+/// Who was in, invited or asking, and is so no longer.
+fn out_of(effects: &[Effect]) -> Option<OwnedUserId> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Membership { user, from, to } => {
+            let was_in = matches!(from, MembershipState::Join | MembershipState::Invite | MembershipState::Knock);
+            let is_out = matches!(to, MembershipState::Leave | MembershipState::Ban);
+            (was_in && is_out).then(|| user.clone())
+        }
+        _ => None,
+    })
+}
