@@ -7,12 +7,15 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod accounts;
 pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod error;
 pub mod event;
+pub mod house;
+pub mod journal;
 pub mod log;
 pub mod pseudonym;
 pub mod random;

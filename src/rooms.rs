@@ -4,6 +4,26 @@
 
 pub mod core;
 pub mod create;
+mod error;
+mod found;
+mod hall;
+pub mod ledger;
+mod membership;
+mod read;
+mod room;
+mod rotate;
+mod row;
+mod send;
+mod typing;
+mod view;
 pub mod relations;
 pub mod summary;
 pub mod visibility;
+
+pub use self::{
+    error::Error,
+    hall::{Policy, Rooms},
+    membership::Change,
+    room::Room,
+    view::{Entry, Receipt, Transaction, View},
+};

@@ -1,0 +1,96 @@
+//! What can go wrong with a room.
+
+use super::core::Rejection;
+use crate::{accounts, event, house, journal, seal, store};
+
+/// A fact about a room, without any identifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// There is no such room, or it cannot be reached now.
+    #[error("unknown room")]
+    UnknownRoom,
+    /// The caller is not joined to the room.
+    #[error("not joined")]
+    NotJoined,
+    /// The caller may not do this.
+    #[error("forbidden")]
+    Forbidden,
+    /// The rules of the room refuse the event.
+    #[error("refused by the room's rules")]
+    Rejected(Rejection),
+    /// The event cannot be built.
+    #[error("the event cannot be built")]
+    Event(#[from] event::Error),
+    /// The room's state cannot be made.
+    #[error("invalid room state")]
+    InvalidState,
+    /// The room version is not supported.
+    #[error("unsupported room version")]
+    UnsupportedVersion,
+    /// There is no such account.
+    #[error("unknown user")]
+    UnknownUser,
+    /// The invitee refuses invitations.
+    #[error("invitations are blocked")]
+    InviteBlocked,
+    /// The room must be left before it can be forgotten.
+    #[error("still in the room")]
+    StillIn,
+    /// Other servers cannot be reached.
+    #[error("federation is off")]
+    NoFederation,
+    /// The alias is taken.
+    #[error("the alias is taken")]
+    AliasTaken,
+    /// An account failed.
+    #[error("an account failed")]
+    Account(#[from] accounts::Error),
+    /// The house sleeps or failed.
+    #[error("the house is not there")]
+    House(#[from] house::Error),
+    /// The room's journal failed.
+    #[error("the room's journal failed")]
+    Journal(#[from] journal::Error),
+}
+
+impl Error {
+    /// An unknown room looks like one the caller is not in.
+    #[must_use]
+    pub fn hide_unknown(self) -> Self {
+        if self == Self::UnknownRoom { Self::NotJoined } else { self }
+    }
+
+    /// A fixed word for the log.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Journal(journal::Error::Hole) => "hole",
+            Self::Journal(journal::Error::Broken) => "broken",
+            Self::Journal(journal::Error::Malformed) => "malformed",
+            Self::Journal(journal::Error::Stopped) => "stopped",
+            Self::Journal(journal::Error::Store(_)) => "store",
+            Self::Journal(_) => "seal",
+            Self::Account(_) => "account",
+            Self::House(_) => "house",
+            _ => "room",
+        }
+    }
+}
+
+impl From<Rejection> for Error {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        Self::Journal(error.into())
+    }
+}
+
+impl From<seal::slots::Error> for Error {
+    fn from(error: seal::slots::Error) -> Self {
+        Self::Journal(error.into())
+    }
+}
