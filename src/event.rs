@@ -22,8 +22,9 @@ mod tests;
 pub mod ts;
 
 pub use build::{Builder, Draft, Parents};
-pub use client::{Shape, Unsigned};
+pub use client::{Shape, Unsigned, to_client};
 pub use relation::Relation;
+pub use ts::{next_ts, receipt_ts};
 
 /// The largest PDU in bytes, signatures included, that every server accepts (spec: client-server API, size limits).
 pub const MAX_EVENT_BYTES: usize = 65_535;

@@ -20,7 +20,12 @@ pub use self::{
     owner::{Identity, Ledger, NewRow, Owner, Prepared, Rewrite},
     window::{Position, Stream, WindowRecord},
 };
-use crate::{random::Random, seal::epochs::Epochs, seal::slots::Slots, store::Store};
+use crate::{
+    random::Random,
+    seal::{derive::keep_key, epochs::Epochs, row::RowKey, slots::Slots},
+    secret::Key,
+    store::{Instance, Partition, Store},
+};
 
 /// What every owner needs to read and write its journals.
 #[derive(Clone)]
@@ -33,4 +38,10 @@ pub struct Journals {
     pub epochs: Epochs,
     /// Nonces and fresh secrets.
     pub random: Arc<dyn Random>,
+}
+
+/// Whether a slot's value and an owner key open a keep.
+pub fn opens(journals: &Journals, slot: &Key, owner: &Key) -> Result<bool, Error> {
+    let address = RowKey::new(&keep_key(slot, owner)).address(0);
+    Ok(journals.store.get(Instance::Soup, Partition::FOREVER, &address)?.is_some())
 }

@@ -11,5 +11,22 @@ pub mod mail;
 pub mod password;
 pub mod row;
 pub mod slots;
-mod text;
+pub(crate) mod text;
 pub mod token;
+
+/// What can go wrong with a seal, whichever part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A row.
+    #[error("a row")]
+    Row(#[from] row::Error),
+    /// The slot table.
+    #[error("the slot table")]
+    Slots(#[from] slots::Error),
+    /// An epoch.
+    #[error("an epoch")]
+    Epochs(#[from] epochs::Error),
+    /// Mail.
+    #[error("mail")]
+    Mail(#[from] mail::Malformed),
+}

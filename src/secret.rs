@@ -1,5 +1,8 @@
-//! Secrets in memory: wiped on drop, without `Debug`, `Display`, `Deref` or `Serialize`.
+//! Secrets in memory: wiped on drop, without `Debug`, `Display` or `Deref`. A [`Key`] can be serialised, because keys lie in
+//! what is sealed; text that is secret cannot.
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::random::Random;
@@ -25,6 +28,23 @@ impl Key {
     #[must_use]
     pub fn expose(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+impl Serialize for Key {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = zeroize::Zeroizing::new(String::deserialize(from)?);
+        let mut key = Self([0; 32]);
+        match URL_SAFE_NO_PAD.decode_slice(text.as_bytes(), &mut key.0) {
+            Ok(32) => Ok(key),
+            _ => Err(serde::de::Error::custom("not a key")),
+        }
     }
 }
 

@@ -138,6 +138,21 @@ impl Partition {
     pub const FOREVER: Self = Self { class: Class::Forever, serial: 0 };
 }
 
+/// As `[class code, serial]`.
+impl serde::Serialize for Partition {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        (self.class.code(), self.serial).serialize(to)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Partition {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let (code, serial) = <(u8, u32)>::deserialize(from)?;
+        let class = Class::from_code(code).ok_or_else(|| serde::de::Error::custom("an unknown class"))?;
+        Ok(Self { class, serial })
+    }
+}
+
 /// When a commit is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {

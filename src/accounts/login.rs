@@ -162,7 +162,7 @@ impl Accounts {
         let way = TokenWrap { slot, slot_value: &value, account, account_value: &account_value, opening };
         self.put_token(token, &[way], partition, &mut batch)?;
         let change = Change::Set { id: slot, kind: SlotKind::Token, value, epoch: Some(partition) };
-        Ok(self.commit(batch, vec![change]).await?)
+        Ok(self.commit_all(batch, vec![change]).await?)
     }
 
     /// The life, wrap and opening that a password opens.
@@ -216,7 +216,7 @@ impl Accounts {
             None => {}
         }
         vault.change(&self.journals, vec![VaultChange::Device(plan.device.clone(), Some(entry))], &mut batch)?;
-        let done = self.commit(batch, slots).await;
+        let done = self.commit_all(batch, slots).await;
         vault.finish(done)?;
         drop(vault);
         for slot in before.into_iter().flat_map(|before| before.tokens) {

@@ -25,7 +25,7 @@ use crate::{
     journal::{self, Journals},
     seal::{
         derive::{Usage, address, derive},
-        mail::{MailSecret, Receiver, Sender, mail_pair},
+        mail::{ENCAPSULATION, MailSecret, Receiver, Sender, mail_pair},
         row::{Context, RowKind, open_one, seal_one},
         slots::SlotId,
     },
@@ -103,7 +103,6 @@ pub struct Mailbox {
 const SENDER_LIFETIME: Duration = Duration::from_secs(3600);
 /// Absent rows behind which a mail journal counts as ended.
 const PROBE: u64 = 16;
-/// Letters that one account's mail may hold before it is read: bounds what strangers can make a waking account open.
 const HEADER: u8 = b'h';
 const ITEM: u8 = b'i';
 
@@ -202,12 +201,12 @@ impl Mailbox {
             let id: [u8; 8] = self.journals.random.bytes();
             let (encapsulation, mut sender) =
                 Sender::new(&entry.mail, &info(entry.slot), self.journals.random.as_ref())?;
-            let check = sender.seal(&id, b"")?;
-            self.append(partition, &[&[HEADER][..], &id, &check, &encapsulation].concat(), batch)?;
+            let check = sender.seal(&id, b"", self.journals.random.as_ref());
+            self.append(partition, &[&[HEADER][..], &id, &encapsulation, &check].concat(), batch)?;
             senders.insert((entry.slot, partition), (now, id, sender));
         }
         let (_, id, sender) = senders.get_mut(&(entry.slot, partition)).ok_or(Error::NotFound)?;
-        let sealed = sender.seal(&id[..], plain)?;
+        let sealed = sender.seal(&id[..], plain, self.journals.random.as_ref());
         Ok([&[ITEM][..], &id[..], &sealed].concat())
     }
 
@@ -365,9 +364,9 @@ fn open(
     let (id, rest) = rest.split_first_chunk::<8>()?;
     match kind {
         HEADER => {
-            let (check, encapsulation) = rest.split_first_chunk::<16>()?;
+            let (encapsulation, check) = rest.split_at_checked(ENCAPSULATION)?;
             for secret in secrets {
-                let Some(mut receiver) = Receiver::new(secret, &info(account), encapsulation) else { continue };
+                let Ok(receiver) = Receiver::new(secret, &info(account), encapsulation) else { continue };
                 if receiver.open(id, check).is_some() {
                     receivers.insert(*id, receiver);
                     break;
@@ -376,7 +375,7 @@ fn open(
             None
         }
         ITEM => {
-            let plain = receivers.get_mut(id)?.open(id, rest)?;
+            let plain = receivers.get(id)?.open(id, rest)?;
             serde_json::from_slice(&plain).ok()
         }
         _ => None,

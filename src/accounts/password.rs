@@ -68,7 +68,7 @@ impl Accounts {
         life.wraps.push(PasswordWrap { slot, kdf, wrap: sealed });
         self.put_record(name, &record, &mut batch)?;
 
-        let done = self.commit(batch, slots).await;
+        let done = self.commit_all(batch, slots).await;
         let mut after = Batch::default();
         if let (Ok(()), Some((generation, own_slot))) = (&done, prepared) {
             vault.adopt(generation, &mut after);

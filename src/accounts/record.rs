@@ -42,7 +42,7 @@ pub(super) struct PasswordWrap {
     #[serde(rename = "h")]
     pub(super) kdf: Kdf,
     /// The wrap.
-    #[serde(rename = "w", with = "crate::seal::bytes_as_base64")]
+    #[serde(rename = "w", with = "crate::seal::text")]
     pub(super) wrap: Vec<u8>,
 }
 

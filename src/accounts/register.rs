@@ -129,7 +129,7 @@ impl Accounts {
             }
         }
 
-        let done = self.commit(batch, slots).await;
+        let done = self.commit_all(batch, slots).await;
         if let Some(mut house) = house_writing {
             house.finish(done)?;
         }
@@ -153,7 +153,7 @@ impl Accounts {
     }
 
     /// Rows of all owners, synced, then one slot commit: nothing exists before it.
-    pub(super) async fn commit(&self, batch: Batch, slots: Vec<Change>) -> Result<(), crate::journal::Error> {
+    pub(crate) async fn commit_all(&self, batch: Batch, slots: Vec<Change>) -> Result<(), crate::journal::Error> {
         self.journals.store.commit(batch).await?;
         self.journals.slots.commit(slots).await?;
         Ok(())

@@ -7,10 +7,10 @@ use crate::{seal, store};
 pub enum Error {
     /// The store refused or lost the operation.
     #[error("the store failed")]
-    Store(#[from] store::Error),
+    Store(store::Error),
     /// A row or the slot table could not be sealed or opened.
     #[error("the seal failed")]
-    Seal(#[from] seal::Error),
+    Seal(seal::Error),
     /// A row is missing in the middle of a journal.
     #[error("a journal has a hole")]
     Hole,
@@ -23,4 +23,16 @@ pub enum Error {
     /// An earlier failure left memory and disk apart; the owner must be loaded again.
     #[error("the owner has stopped")]
     Stopped,
+}
+
+impl<E: Into<seal::Error>> From<E> for Error {
+    fn from(error: E) -> Self {
+        Self::Seal(error.into())
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error)
+    }
 }

@@ -50,7 +50,7 @@ impl<'a> Reader<'a> {
                 // A cut in the middle of an entry on a store without atomic batches: its indices stay used.
                 Err(OpenError::Truncated { next }) => self.next = next,
                 Err(OpenError::Fetch(error)) => return Err(error),
-                Err(OpenError::Seal(error)) => return Err(error.into()),
+                Err(OpenError::Row(error)) => return Err(error.into()),
             }
         }
     }

@@ -320,10 +320,10 @@ impl Window {
     }
 }
 
-fn flat<E: Into<Error>>(error: OpenError<E>) -> Error {
+fn flat(error: OpenError<crate::store::Error>) -> Error {
     match error {
         OpenError::Fetch(error) => error.into(),
-        OpenError::Seal(error) => error.into(),
+        OpenError::Row(error) => error.into(),
         OpenError::Truncated { .. } => Error::Broken,
     }
 }

@@ -89,8 +89,8 @@ impl From<store::Error> for Error {
     }
 }
 
-impl From<seal::slots::Error> for Error {
-    fn from(error: seal::slots::Error) -> Self {
-        Self::Journal(error.into())
+impl<E: Into<seal::Error>> From<E> for Error {
+    fn from(error: E) -> Self {
+        Self::Journal(journal::Error::Seal(error.into()))
     }
 }

@@ -200,11 +200,11 @@ impl Rooms {
             MembershipState::Join => Fact::Joined,
             MembershipState::Invite => match &entry.fact {
                 Fact::Invited(stripped) => Fact::Invited(stripped.clone()),
-                _ => Fact::Invited(super::summary::stripped_state(&room.view(), &account.user_id)),
+                _ => Fact::Invited(super::summary::stripped_state(&room.view().state, &account.user_id)),
             },
             MembershipState::Knock => match &entry.fact {
                 Fact::Knocked(stripped) => Fact::Knocked(stripped.clone()),
-                _ => Fact::Knocked(super::summary::stripped_state(&room.view(), &account.user_id)),
+                _ => Fact::Knocked(super::summary::stripped_state(&room.view().state, &account.user_id)),
             },
             _ => return None,
         };

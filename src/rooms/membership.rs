@@ -52,7 +52,7 @@ impl Rooms {
         }
         let draft = self.member_draft(room, sender, target, MembershipState::Invite, change);
         let id = self.send(room, draft, None).await?;
-        let stripped = stripped_state(&room.view(), target);
+        let stripped = stripped_state(&room.view().state, target);
         self.hand_over(room, target, Fact::Invited(stripped)).await?;
         Ok(id)
     }
@@ -85,7 +85,7 @@ impl Rooms {
         let user = &account.user_id;
         let draft = self.member_draft(room, user, user, MembershipState::Knock, change);
         self.send(room, draft, None).await?;
-        let stripped = stripped_state(&room.view(), user);
+        let stripped = stripped_state(&room.view().state, user);
         self.hand_over(room, user, Fact::Knocked(stripped)).await
     }
 

@@ -191,7 +191,7 @@ impl Rooms {
         if user.server_name() != self.policy.server_name {
             return Ok(());
         }
-        let shown = to_client(event, Shape::Room, &Unsigned::default());
+        let shown = to_client(event, Shape::Sync, &Unsigned::default());
         let shown: serde_json::Value = serde_json::from_str(shown.get()).map_err(|_| Error::InvalidState)?;
         let Some(account) = self.accounts.open(user) else {
             if !self.accounts.exists(user)? {
@@ -233,8 +233,8 @@ impl Rooms {
                     if !has(&account.view()) {
                         let fact = match membership {
                             MembershipState::Join => Fact::Joined,
-                            MembershipState::Knock => Fact::Knocked(super::summary::stripped_state(&writer.view, &user)),
-                            _ => Fact::Invited(super::summary::stripped_state(&writer.view, &user)),
+                            MembershipState::Knock => Fact::Knocked(super::summary::stripped_state(&writer.view.state, &user)),
+                            _ => Fact::Invited(super::summary::stripped_state(&writer.view.state, &user)),
                         };
                         let entry = VaultRoom { slot: room.slot, keys: vec![key.clone()], fact };
                         let change = VaultChange::Room(room.id.clone(), Some(entry));

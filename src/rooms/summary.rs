@@ -3,6 +3,7 @@
 use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
 
 use super::core::StateMap;
+use crate::event::{Shape, Unsigned, to_client};
 
 /// The most heroes of a room (spec: `/sync`, room summary).
 pub const MAX_HEROES: usize = 5;
@@ -19,6 +20,29 @@ pub struct Summary {
     pub heroes: Vec<OwnedUserId>,
     /// Whether the room has a name or canonical alias, so that its heroes do not matter.
     pub named: bool,
+}
+
+/// State events that an invited or knocking user is shown of the room, by type, all with the empty state key.
+const STRIPPED: [&str; 8] = [
+    "m.room.create",
+    "m.room.name",
+    "m.room.avatar",
+    "m.room.topic",
+    "m.room.join_rules",
+    "m.room.canonical_alias",
+    "m.room.encryption",
+    "m.room.member",
+];
+
+/// The stripped state that `user` is shown with an invitation or while knocking: what the room is, who asks, and the
+/// user's own membership (spec: client-server API, stripped state).
+#[must_use]
+pub fn stripped_state(state: &StateMap, user: &UserId) -> Vec<serde_json::Value> {
+    let own = state.member(user);
+    let inviter = own.and_then(|event| state.member(event.sender())).filter(|event| event.state_key() != Some(user.as_str()));
+    let named = STRIPPED.iter().filter_map(|kind| state.find(kind, ""));
+    let events = named.chain(inviter).chain(own);
+    events.filter_map(|event| serde_json::from_str(to_client(event, Shape::Stripped, &Unsigned::default()).get()).ok()).collect()
 }
 
 /// The summary of the room for `viewer`. Heroes are given for a named room too: sliding sync wants the avatar of a chat of two.

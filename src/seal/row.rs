@@ -11,6 +11,8 @@ use chacha20poly1305::{KeyInit, XChaCha20Poly1305, aead::AeadInOut};
 use zstd::zstd_safe;
 
 use super::derive::{Usage, derive, first_half};
+use serde::{Deserialize, Serialize};
+
 use crate::{
     random::Random,
     secret::Key,
@@ -127,8 +129,9 @@ impl RowKey {
 }
 
 /// The hash of the last sealed row of an entry; what the next entry of the journal carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EntryHash(pub [u8; 32]);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EntryHash(#[serde(with = "super::text")] pub [u8; 32]);
 
 impl EntryHash {
     /// What a journal's first entry carries.
@@ -143,6 +146,25 @@ impl EntryHash {
 #[derive(Clone)]
 pub struct Primer(Arc<[u8]>);
 
+impl Default for Primer {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl Serialize for Primer {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        super::text::serialize(&self.0, to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Primer {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let bytes: Vec<u8> = super::text::deserialize(from)?;
+        Ok(Self::new(&bytes))
+    }
+}
+
 impl Primer {
     /// A primer of the last [`MOST_PRIMER`] bytes of `content`; any bytes will do, also none.
     #[must_use]
@@ -152,6 +174,12 @@ impl Primer {
             tail = &tail[1..];
         }
         Self(tail.into())
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// No primer.

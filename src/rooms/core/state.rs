@@ -62,6 +62,13 @@ impl StateMap {
         replaced
     }
 
+    /// Takes out what has this event's type and state key.
+    pub fn remove(&mut self, event: &Event) {
+        let Some(keyed) = event.state_key().and_then(|_| self.kinds.get_mut(event.kind())) else { return };
+        let removed = event.state_key().and_then(|state_key| keyed.remove(state_key));
+        self.len -= usize::from(removed.is_some());
+    }
+
     /// The event of this type and state key.
     #[must_use]
     pub fn find(&self, kind: &str, state_key: &str) -> Option<&Arc<Event>> {
