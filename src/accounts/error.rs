@@ -51,3 +51,8 @@ impl<E: Into<seal::Error>> From<E> for Error {
         Self::Journal(journal::Error::Seal(error.into()))
     }
 }
+
+/// The only reason why a wrap cannot be made: what goes into it grew from a name.
+pub(super) fn too_long(_: seal::password::Error) -> Error {
+    Error::InvalidName
+}

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Devices one account may have: each is a token row and a vault entry for the inactivity lifetime.
-pub const MOST_DEVICES: usize = 200;
+const MOST_DEVICES: usize = 200;
 
 /// What a client asks for when it logs in.
 #[derive(Clone, Default)]

@@ -128,7 +128,7 @@ impl Mailbox {
     }
 
     /// The ends of the journals a new account need not read.
-    pub(super) fn ends(&self, _account: SlotId) -> Result<Vec<(u64, u64)>, Error> {
+    pub(super) fn ends(&self) -> Result<Vec<(u64, u64)>, Error> {
         self.partitions().into_iter().map(|partition| Ok((number(partition), self.end(partition)?))).collect()
     }
 

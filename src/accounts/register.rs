@@ -7,6 +7,7 @@ use ruma::UserId;
 use super::{
     Account, Accounts, Error, Session,
     credentials::Opening,
+    error::too_long,
     login::{LoggedIn, NewDevice, TokenPlan},
     record::{Life, LoginRecord, PasswordWrap},
     vault::{VaultChange, VaultLedger},
@@ -83,7 +84,7 @@ impl Accounts {
             VaultChange::HouseKeys(vec![house_key.clone()]),
             VaultChange::Mail(vec![mail_secret]),
         ];
-        changes.extend(self.mailbox.ends(account).map(|(journal, index)| VaultChange::MailRead(journal, index)));
+        changes.extend(self.mailbox.ends()?.into_iter().map(|(journal, index)| VaultChange::MailRead(journal, index)));
         let opening = |device| Opening { key: Key::from_bytes([0; 32]), vault, localpart: localpart.to_owned(), device };
         let key = Key::random(random);
         let plan = device.map(|device| TokenPlan::new(device, random));
@@ -111,7 +112,8 @@ impl Accounts {
             &stretched,
             &Opening { key, ..opening(None) }.encode()?,
             random,
-        );
+        )
+        .map_err(too_long)?;
         let mut record = LoginRecord::default();
         record.0.push(Life { account, wraps: vec![PasswordWrap { slot: wrap_slot, kdf, wrap: sealed }] });
         self.put_record(localpart, &record, &mut batch)?;

@@ -3,7 +3,7 @@
 //! Plain form: wraps one after the other, each `slot id(16) ‖ sealed(1024)`. Under the token's slot and the token:
 //! `account slot id(16) ‖ wrap(768)`; the wrap is under token slot, account slot and token.
 
-use super::{Accounts, Error, credentials::Opening};
+use super::{Accounts, Error, credentials::Opening, error::too_long};
 use crate::{
     seal::{
         derive::{Usage, derive},
@@ -50,7 +50,8 @@ impl Accounts {
         let secret = token.secret();
         let mut plain = Vec::with_capacity(wraps.len() * (16 + SEALED));
         for way in wraps {
-            let inner = wrap(way.slot_value, way.account_value, &secret, &way.opening.encode()?, random);
+            let inner = wrap(way.slot_value, way.account_value, &secret, &way.opening.encode()?, random)
+                .map_err(too_long)?;
             let mut named = way.account.0.to_vec();
             named.extend_from_slice(&inner);
             let outer = seal_one(&outer_key(way.slot_value, &secret), context, &address, &named, random)?;

@@ -97,7 +97,7 @@ impl Rooms {
         };
         let ts = crate::event::next_ts(self.clock.now(), self.policy.bucket, None);
         let first = Draft { room_id: id, ..first };
-        let create = Arc::new(builder.build(first, crate::event::Parents::default(), &[], ts)?);
+        let create = Arc::new(builder.build(first, &crate::event::Parents::default(), &[], ts)?);
         let id = create.room_id().to_owned();
         super::core::authorise(&create, &super::core::StateMap::default(), rules)?;
         let mut named = vec![Named::Made(create)];

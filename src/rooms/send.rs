@@ -87,7 +87,7 @@ impl Rooms {
         let auth = auth_events_for(&draft, &writer.view.state, &rules)?;
         let parents = Parents { events: ledger.tips.clone(), depth: ledger.depth };
         let ts = next_ts(self.clock.now(), self.policy.bucket, Some(ledger.last_ts));
-        let event = Arc::new(builder.build(draft, parents, &auth, ts)?);
+        let event = Arc::new(builder.build(draft, &parents, &auth, ts)?);
         authorise(&event, &writer.view.state, &rules)?;
         self.describe(writer, event, transaction)
     }
