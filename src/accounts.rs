@@ -162,6 +162,11 @@ impl Accounts {
         Ok(house.accounts.get(user.localpart()).is_some_and(|entry| self.journals.slots.contains(&entry.slot)))
     }
 
+    /// Gives an account's vault a new generation, when it changed.
+    pub async fn renew_generation(&self, account: &Account) -> Result<(), Error> {
+        Ok(account.vault.renew(&self.journals).await?)
+    }
+
     /// The policy in force.
     #[must_use]
     pub fn policy(&self) -> &Policy {

@@ -29,7 +29,7 @@ pub use self::{
     front::answer,
     ruma::{Ruma, RumaRouter},
     services::Services,
-    session::{Authenticate, BoxFuture, NoSessions, Session},
+    session::{Authenticate, BoxFuture, Session},
 };
 use crate::error::Error;
 

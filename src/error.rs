@@ -3,6 +3,7 @@
 //! Every layer has its own error facts; their translation (`impl From<layer::Error> for Error`) lives in this file or
 //! under `error/`. A message is a fixed text: nothing a client sent, and nothing a parser said about it, is ever echoed.
 
+mod layers;
 mod parse;
 
 use std::time::Duration;

@@ -110,6 +110,14 @@ impl House {
         Ok(false)
     }
 
+    /// Gives the house a new generation, when it is awake and changed.
+    pub async fn renew_generation(&self) -> Result<(), Error> {
+        match self.awake() {
+            Ok(house) => Ok(house.renew(&self.journals).await?),
+            Err(_) => Ok(()),
+        }
+    }
+
     /// The house key, for the vault of a new account.
     pub async fn key(&self) -> Result<Key, Error> {
         Ok(self.awake()?.write().await.identity().key.clone())

@@ -6,12 +6,13 @@
 //! `journal` → `seal` → `store` → `clock`, `random`, `secret`, `log`, `config`.
 #![forbid(unsafe_code)]
 
-pub mod admin;
 pub mod accounts;
+pub mod admin;
 pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod engine;
 pub mod error;
 pub mod event;
 pub mod house;

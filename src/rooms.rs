@@ -10,14 +10,15 @@ mod hall;
 pub mod ledger;
 mod membership;
 mod read;
+pub mod relations;
 mod room;
 mod rotate;
 mod row;
 mod send;
-mod typing;
-mod view;
-pub mod relations;
 pub mod summary;
+mod typing;
+mod upkeep;
+mod view;
 pub mod visibility;
 
 pub use self::{

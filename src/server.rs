@@ -13,9 +13,10 @@ use tokio::{sync::watch, task::JoinSet};
 use self::listener::Listener;
 use crate::{
     admin,
-    api::{self, NoSessions, Services},
+    api::{self, Services},
     clock::{Clock, SystemClock},
     config::Config,
+    engine::{self, Engine},
     log,
     random::{OsRandom, Random},
 };
@@ -35,6 +36,9 @@ pub enum Error {
     /// The certificate or its key cannot be used.
     #[error("the TLS certificate or key cannot be read, or they do not belong together")]
     Tls,
+    /// What lies in the data directory cannot be opened.
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
     /// The data directory cannot be made or entered.
     #[error("the data directory cannot be made or entered")]
     Directory,
@@ -59,11 +63,14 @@ impl Server {
         prepare_directory(&config)?;
         let (stopping, stop) = watch::channel(false);
         let config = Arc::new(config);
+        let engine = Arc::new(Engine::open(&config, Arc::clone(&clock), Arc::clone(&random)).await?);
+        engine.open_epochs().await?;
         let services = Arc::new(Services {
             config: Arc::clone(&config),
             clock,
             random,
-            sessions: Arc::new(NoSessions),
+            sessions: Arc::clone(&engine.accounts) as _,
+            engine: Arc::clone(&engine),
             stopping: stop.clone(),
         });
 
@@ -75,9 +82,13 @@ impl Server {
         for listener in listeners {
             tasks.spawn(connection::accept(listener, router.clone(), slots.clone(), stop.clone()));
         }
+        tasks.spawn({
+            let (engine, stop) = (Arc::clone(&engine), stop.clone());
+            async move { engine.keep_up(stop).await }
+        });
         let socket = admin::Socket::bind(&config).map_err(|_| Error::Socket)?;
         tasks.spawn(socket.serve(Arc::new(admin::Nothing), stop));
-        log::info!("listening", listeners = tasks.len() - 1);
+        log::info!("listening", listeners = tasks.len() - 2);
         Ok(Self { addresses, stopping, tasks, services })
     }
 
@@ -101,6 +112,7 @@ impl Server {
         if drained.is_err() {
             log::warn!("open requests were cut off");
         }
+        self.services.engine.close().await;
         log::info!("stopped");
     }
 }

@@ -107,6 +107,19 @@ impl Class {
         Self::ALL.into_iter().find(|class| class.code() == code)
     }
 
+    /// The class that a lifetime acts as: the longest within it, at least an hour.
+    #[must_use]
+    pub fn within(lifetime: Duration) -> Self {
+        let fits = |class: &&Self| class.lifetime().is_some_and(|own| own <= lifetime);
+        Self::ALL.iter().rev().find(fits).copied().unwrap_or(Self::Hour)
+    }
+
+    /// The next longer class.
+    #[must_use]
+    pub fn longer(self) -> Self {
+        Self::from_code(self.code() + 1).unwrap_or(Self::Forever)
+    }
+
     /// How long its rows live; nothing for [`Class::Forever`].
     #[must_use]
     pub fn lifetime(self) -> Option<Duration> {

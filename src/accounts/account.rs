@@ -137,12 +137,7 @@ impl Account {
     }
 
     /// Waiting to-device messages for `device` behind `after`, oldest first, at most `most`.
-    pub fn waiting(
-        &self,
-        device: &OwnedDeviceId,
-        after: Position,
-        most: usize,
-    ) -> Vec<(Position, Arc<RawValue>)> {
+    pub fn waiting(&self, device: &OwnedDeviceId, after: Position, most: usize) -> Vec<(Position, Arc<RawValue>)> {
         let from = (device.clone(), Position(after.0 + 1));
         let to = (device.clone(), Position(u64::MAX));
         self.queue.read().range(from..=to).take(most).map(|((_, at), message)| (*at, Arc::clone(message))).collect()

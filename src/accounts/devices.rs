@@ -3,11 +3,7 @@
 use ruma::OwnedDeviceId;
 
 use super::{Account, Accounts, Error, Session, login::day, vault::VaultChange};
-use crate::{
-    house::HouseChange,
-    journal::Position,
-    seal::slots::Change,
-};
+use crate::{house::HouseChange, journal::Position, seal::slots::Change};
 
 impl Accounts {
     /// Ends the session's device: its tokens open nothing once this returns (keys.md §2, "logout").

@@ -75,12 +75,7 @@ impl TokenPlan {
     }
 
     pub(super) fn entry(&self, now: Timestamp) -> Device {
-        Device {
-            name: self.name.clone(),
-            tokens: vec![self.slot],
-            seen_day: day(now),
-            acknowledged: Position::START,
-        }
+        Device { name: self.name.clone(), tokens: vec![self.slot], seen_day: day(now), acknowledged: Position::START }
     }
 }
 
@@ -199,8 +194,7 @@ impl Accounts {
         let account_value = self.journals.slots.value(&account.slot).ok_or(Error::Forbidden)?;
         let opening = Opening { device: Some(plan.device.clone()), ..opening.clone() };
         let mut batch = Batch::default();
-        let mut slots =
-            vec![self.put_plan(&plan, (account.slot, &account_value), &opening, partition, &mut batch)?];
+        let mut slots = vec![self.put_plan(&plan, (account.slot, &account_value), &opening, partition, &mut batch)?];
 
         let mut vault = account.vault.write().await;
         let mut entry = plan.entry(self.clock.now());
@@ -274,9 +268,7 @@ impl Accounts {
         let mut sessions = self.sessions.write();
         if expires.is_some() {
             let now = self.clock.now();
-            sessions.retain(|_, known| {
-                known.session.slot != session.slot || known.expires.is_none_or(|end| end > now)
-            });
+            sessions.retain(|_, known| known.session.slot != session.slot || known.expires.is_none_or(|end| end > now));
         }
         sessions.insert(*token.hash().expose(), Known { session, expires });
     }

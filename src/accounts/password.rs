@@ -1,11 +1,7 @@
 //! Changing a password, and ending an account (keys.md §2, "password", "account delete"; M16).
 
 use super::{
-    error::too_long,
-    Account, Accounts, Error, Session,
-    credentials::Opening,
-    record::PasswordWrap,
-    vault::VaultChange,
+    Account, Accounts, Error, Session, credentials::Opening, error::too_long, record::PasswordWrap, vault::VaultChange,
 };
 use crate::{
     house::HouseChange,
@@ -59,8 +55,7 @@ impl Accounts {
         }
 
         let (slot, value) = (SlotId::random(random), Key::random(random));
-        let opening =
-            Opening { key, vault: vault.identity().slot, localpart: name.to_owned(), device: None };
+        let opening = Opening { key, vault: vault.identity().slot, localpart: name.to_owned(), device: None };
         let sealed = wrap(&value, &account_value, &stretched, &opening.encode()?, random).map_err(too_long)?;
         slots.extend(life.wraps.iter().map(|old| Change::Remove { id: old.slot }));
         slots.extend(ended.iter().map(|id| Change::Remove { id: *id }));

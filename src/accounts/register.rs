@@ -85,7 +85,8 @@ impl Accounts {
             VaultChange::Mail(vec![mail_secret]),
         ];
         changes.extend(self.mailbox.ends()?.into_iter().map(|(journal, index)| VaultChange::MailRead(journal, index)));
-        let opening = |device| Opening { key: Key::from_bytes([0; 32]), vault, localpart: localpart.to_owned(), device };
+        let opening =
+            |device| Opening { key: Key::from_bytes([0; 32]), vault, localpart: localpart.to_owned(), device };
         let key = Key::random(random);
         let plan = device.map(|device| TokenPlan::new(device, random));
         if let Some(plan) = &plan {
@@ -106,14 +107,8 @@ impl Accounts {
             let opening = Opening { key: key.clone(), ..opening(Some(plan.device.clone())) };
             slots.push(self.put_plan(plan, (account, &account_value), &opening, partition, &mut batch)?);
         }
-        let sealed = wrap(
-            &wrap_value,
-            &account_value,
-            &stretched,
-            &Opening { key, ..opening(None) }.encode()?,
-            random,
-        )
-        .map_err(too_long)?;
+        let sealed = wrap(&wrap_value, &account_value, &stretched, &Opening { key, ..opening(None) }.encode()?, random)
+            .map_err(too_long)?;
         let mut record = LoginRecord::default();
         record.0.push(Life { account, wraps: vec![PasswordWrap { slot: wrap_slot, kdf, wrap: sealed }] });
         self.put_record(localpart, &record, &mut batch)?;
@@ -142,8 +137,7 @@ impl Accounts {
         let opened = Arc::new(Account::assemble(user_id, account, vault_owner, BTreeMap::new(), BTreeMap::new()));
         self.enter(localpart, &opened).await;
         let logged_in = plan.map(|plan| {
-            let session =
-                Session {
+            let session = Session {
                 account: Arc::clone(&opened),
                 device: plan.device.clone(),
                 slot: plan.slot,

@@ -50,8 +50,8 @@ impl Accounts {
         let secret = token.secret();
         let mut plain = Vec::with_capacity(wraps.len() * (16 + SEALED));
         for way in wraps {
-            let inner = wrap(way.slot_value, way.account_value, &secret, &way.opening.encode()?, random)
-                .map_err(too_long)?;
+            let inner =
+                wrap(way.slot_value, way.account_value, &secret, &way.opening.encode()?, random).map_err(too_long)?;
             let mut named = way.account.0.to_vec();
             named.extend_from_slice(&inner);
             let outer = seal_one(&outer_key(way.slot_value, &secret), context, &address, &named, random)?;

@@ -353,9 +353,8 @@ impl Ledger for VaultLedger {
         changes.extend(self.folded.keys().cloned().map(VaultChange::Folded));
         changes.extend(self.rooms.iter().map(|(room, e)| VaultChange::Room(room.clone(), Some(e.clone()))));
         changes.extend(self.devices.iter().map(|(id, e)| VaultChange::Device(id.clone(), Some(e.clone()))));
-        changes.extend(
-            self.account_data.iter().map(|(k, v)| VaultChange::AccountData(k.clone(), Some(v.value.clone()))),
-        );
+        changes
+            .extend(self.account_data.iter().map(|(k, v)| VaultChange::AccountData(k.clone(), Some(v.value.clone()))));
         changes.extend(
             self.room_data
                 .iter()
@@ -370,7 +369,9 @@ impl Ledger for VaultLedger {
         changes.extend(self.used_keys.keys().map(|(device, id)| VaultChange::KeyUsed(device.clone(), id.clone())));
         changes.extend(self.read.iter().map(|(key, mark)| VaultChange::Read(key.clone(), Some(mark.clone()))));
         changes.extend(
-            self.signatures.iter().map(|((user, key), s)| VaultChange::Signatures(user.clone(), key.clone(), s.clone())),
+            self.signatures
+                .iter()
+                .map(|((user, key), s)| VaultChange::Signatures(user.clone(), key.clone(), s.clone())),
         );
         changes.extend(self.backups.iter().map(|(version, backup)| VaultChange::Backup(*version, backup.clone())));
         changes.extend(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::{api::session::Authenticate, clock::Clock, config::Config, random::Random};
+use crate::{api::session::Authenticate, clock::Clock, config::Config, engine::Engine, random::Random};
 
 /// Everything a handler may need; cloned as one `Arc`.
 pub struct Services {
@@ -16,6 +16,8 @@ pub struct Services {
     pub random: Arc<dyn Random>,
     /// Access token → session.
     pub sessions: Arc<dyn Authenticate>,
+    /// Accounts, rooms and what they stand on.
+    pub engine: Arc<Engine>,
     /// Turns true when the server stops: long polls answer then.
     pub stopping: watch::Receiver<bool>,
 }

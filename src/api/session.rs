@@ -1,6 +1,6 @@
 //! Who is asking: what an access token stands for, and how an endpoint type says whether it needs one.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use axum::http::Request;
 use ruma::{
@@ -11,7 +11,12 @@ use ruma::{
     },
 };
 
-use crate::{api::services::Services, error::Error, secret::SecretText};
+use crate::{
+    accounts::{self, Account, Accounts},
+    api::services::Services,
+    error::Error,
+    secret::SecretText,
+};
 
 /// A future behind a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -23,6 +28,22 @@ pub struct Session {
     pub user_id: OwnedUserId,
     /// The device the token belongs to.
     pub device_id: OwnedDeviceId,
+    /// The open account and what opened it.
+    pub inner: accounts::Session,
+}
+
+impl Session {
+    /// The account, open.
+    #[must_use]
+    pub fn account(&self) -> &Arc<Account> {
+        &self.inner.account
+    }
+}
+
+impl From<accounts::Session> for Session {
+    fn from(inner: accounts::Session) -> Self {
+        Self { user_id: inner.account.user_id.clone(), device_id: inner.device.clone(), inner }
+    }
 }
 
 /// Turns access tokens into sessions.
@@ -31,12 +52,14 @@ pub trait Authenticate: Send + Sync + 'static {
     fn session<'a>(&'a self, token: &'a SecretText) -> BoxFuture<'a, Result<Session, Error>>;
 }
 
-/// Knows no token: what a server without accounts answers.
-pub struct NoSessions;
-
-impl Authenticate for NoSessions {
-    fn session<'a>(&'a self, _token: &'a SecretText) -> BoxFuture<'a, Result<Session, Error>> {
-        Box::pin(std::future::ready(Err(Error::unknown_token(false))))
+impl Authenticate for Accounts {
+    fn session<'a>(&'a self, token: &'a SecretText) -> BoxFuture<'a, Result<Session, Error>> {
+        Box::pin(async move {
+            let session = Self::session(self, token.expose()).await?;
+            // A day is the finest time a device's use is known by; failing to note it hinders nobody.
+            let _ = self.seen(&session).await;
+            Ok(session.into())
+        })
     }
 }
 

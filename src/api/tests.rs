@@ -19,13 +19,14 @@ use super::{Authenticate, BoxFuture, Ruma, RumaRouter, Services, Session, answer
 use crate::{
     clock::{ManualClock, Timestamp},
     config::Config,
+    engine::testing::{Machine, register},
     error::Error,
     random::SeededRandom,
     secret::SecretText,
 };
 
 /// Knows one token.
-struct OneToken;
+struct OneToken(Session);
 
 impl Authenticate for OneToken {
     fn session<'a>(&'a self, token: &'a SecretText) -> BoxFuture<'a, Result<Session, Error>> {
@@ -33,7 +34,7 @@ impl Authenticate for OneToken {
             if token.expose() != "known" {
                 return Err(Error::unknown_token(true));
             }
-            Ok(Session { user_id: "@al:localhost".try_into().expect("valid"), device_id: "DEV".into() })
+            Ok(self.0.clone())
         })
     }
 }
@@ -65,13 +66,16 @@ async fn panic(_: Arc<Services>, _: Ruma<upload_signing_keys::v3::Request>) -> R
     panic!("s3cret")
 }
 
-fn router() -> Router {
+async fn router() -> Router {
+    let engine = Machine::new(1).start().await;
+    let known = register(&engine, "al").await.session.into();
     let (_, stopping) = watch::channel(false);
     let services = Services {
         config: Arc::new(Config::default()),
         clock: Arc::new(ManualClock::at(Timestamp(0))),
         random: Arc::new(SeededRandom::new(1)),
-        sessions: Arc::new(OneToken),
+        sessions: Arc::new(OneToken(known)),
+        engine,
         stopping,
     };
     let router = Router::new().ruma(backed_up).ruma(state).ruma(log_in).ruma(panic).ruma_stream(upload);
@@ -81,7 +85,7 @@ fn router() -> Router {
 async fn send(method: &str, path: &str, body: &str) -> (u16, Value) {
     let request = Request::builder().method(method).uri(path).header("Authorization", "Bearer known");
     let request = request.body(Body::from(body.to_owned())).expect("a request");
-    let (parts, body) = answer(router(), request).await.into_parts();
+    let (parts, body) = answer(router().await, request).await.into_parts();
     let response = Response::from_parts(parts, body.collect().await.expect("a body").to_bytes());
     (response.status().as_u16(), serde_json::from_slice(response.body()).expect("JSON"))
 }

@@ -64,15 +64,8 @@ impl Keep {
     }
 
     fn seal(&mut self, journals: &Journals, kind: RowKind, plain: &[u8], batch: &mut Batch) -> Result<(), Error> {
-        let sealed = seal_entry(
-            &self.key,
-            self.next,
-            context(kind),
-            &self.last,
-            plain,
-            &self.primer,
-            journals.random.as_ref(),
-        )?;
+        let sealed =
+            seal_entry(&self.key, self.next, context(kind), &self.last, plain, &self.primer, journals.random.as_ref())?;
         for (address, value) in sealed.rows {
             batch.put_if_absent(Instance::Soup, Partition::FOREVER, address, value);
         }

@@ -57,6 +57,30 @@ impl<L: Ledger + Clone> Live<L> {
     }
 }
 
+impl<L: Ledger + Clone> Live<L> {
+    /// Gives an owner that changed a new generation: what was superseded is shredded (keys.md §2, "generation").
+    pub async fn renew(&self, journals: &Journals) -> Result<(), Error> {
+        let mut writing = self.write().await;
+        if !writing.is_dirty() {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        let prepared = writing.prepare(journals, None, &mut batch)?;
+        let change = prepared.change(writing.identity());
+        let done = async {
+            journals.store.commit(batch).await?;
+            Ok(journals.slots.commit(vec![change]).await?)
+        };
+        let done = done.await;
+        let mut after = Batch::default();
+        if done.is_ok() {
+            writing.adopt(prepared, &mut after);
+        }
+        writing.finish(done)?;
+        Ok(journals.store.commit(after).await?)
+    }
+}
+
 impl<L: Ledger + Clone> Writing<'_, L> {
     /// Commits `batch`, which holds what was written to this owner, and shows the new value to readers.
     pub async fn commit(mut self, journals: &Journals, batch: Batch) -> Result<(), Error> {

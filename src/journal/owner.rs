@@ -5,11 +5,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{
-    Error, Journals, Position, Stream, WindowRecord,
-    keep::Keep,
-    window::Window,
-};
+use super::{Error, Journals, Position, Stream, WindowRecord, keep::Keep, window::Window};
 use crate::{
     seal::{
         row::Primer,
@@ -109,8 +105,7 @@ impl<L: Ledger> Owner<L> {
         let plain = encode::<L>(&[], 1, ledger.checkpoint())?;
         let keep = Keep::start(journals, &value, &identity.key, &plain, batch)?;
         let change = Change::Set { id: identity.slot, kind: identity.kind, value, epoch: None };
-        let owner =
-            Self { identity, ledger, keep, windows: Vec::new(), next_serial: 1, dirty: false, stopped: false };
+        let owner = Self { identity, ledger, keep, windows: Vec::new(), next_serial: 1, dirty: false, stopped: false };
         Ok((owner, change))
     }
 

@@ -29,7 +29,17 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// A cursor that stands before the entry at `start`, which follows the entry hashed as `last`.
     pub(super) fn new(store: &'a Store, partition: Partition, key: &'a RowKey, start: u64, last: EntryHash) -> Self {
-        Self { store, partition, key, rows: HashMap::new(), fetched_to: start, ahead: PROBE, started: start, next: start, last }
+        Self {
+            store,
+            partition,
+            key,
+            rows: HashMap::new(),
+            fetched_to: start,
+            ahead: PROBE,
+            started: start,
+            next: start,
+            last,
+        }
     }
 
     /// The next entry, or `None` at the end of the journal.

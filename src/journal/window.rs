@@ -182,7 +182,8 @@ impl Window {
             let place = self.packs.partition_point(|place| place.to <= index);
             let Some(place) = self.packs.get(place) else { return Ok(None) };
             let context = self.context(RowKind::Pack);
-            let opened = open_entry(&self.pack_rows, place.row, context, &self.record.primer, &mut get).map_err(flat)?;
+            let opened =
+                open_entry(&self.pack_rows, place.row, context, &self.record.primer, &mut get).map_err(flat)?;
             let Some(opened) = opened else { return Err(Error::Hole) };
             let pack = Pack::decode(&opened.plain)?;
             return Ok(pack.entries.into_iter().find(|(at, _)| *at == index).map(|(_, plain)| plain));

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use ruma::{OwnedRoomId, RoomVersionId};
+use ruma::{OwnedRoomId, RoomVersionId, events::room::member::MembershipState};
 
 use super::{
     Error,
@@ -13,6 +13,7 @@ use super::{
     hall::Rooms,
     ledger::{Confirmed, RoomChange, RoomLedger},
     room::{Room, Writer},
+    summary::stripped_state,
     view::View,
 };
 use crate::{
@@ -29,8 +30,8 @@ use crate::{
 };
 
 impl Rooms {
-    /// Founds a room out of `drafts`, of which the first is the create event and the second the creator's join.
-    /// Invitations are sent afterwards. `id` is the room's id where the version does not derive it.
+    /// Founds a room out of `drafts`, the create event first and the creator's join second.
+    /// Who is invited by them gets the key after the commit. `id` is the room's id where the version does not derive it.
     pub async fn found(
         &self,
         creator: &Arc<Account>,
@@ -76,6 +77,12 @@ impl Rooms {
         let Writer { owner, view, transactions, .. } = writer;
         let room = Arc::new(Room::assemble(owner, view, transactions));
         self.enter(&room);
+        for (user, membership) in self.local_members(&room.view()) {
+            if membership == MembershipState::Invite {
+                let stripped = stripped_state(&room.view().state, &user);
+                self.hand_over(&room, &user, Fact::Invited(stripped)).await?;
+            }
+        }
         self.notify(&room);
         Ok(room)
     }
@@ -110,4 +117,3 @@ enum Named {
     Made(Arc<crate::event::Event>),
     Draft(Draft),
 }
-

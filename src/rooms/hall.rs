@@ -4,16 +4,12 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::RwLock;
 use ruma::{
-    OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, RoomVersionId, UserId,
-    events::room::member::MembershipState, signatures::Ed25519KeyPair,
+    OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, RoomVersionId, UserId, events::room::member::MembershipState,
+    signatures::Ed25519KeyPair,
 };
 use tokio::sync::OnceCell;
 
-use super::{
-    Error,
-    ledger::RoomLedger,
-    room::Room,
-};
+use super::{Error, ledger::RoomLedger, room::Room};
 use crate::{
     accounts::{
         Account, Accounts, Wakes,

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
-use ruma::{OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomVersionId, room_version_rules::RoomVersionRules};
+use ruma::{
+    OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomVersionId, room_version_rules::RoomVersionRules,
+};
 use serde::{Deserialize, Serialize};
 
 use super::core::StateMap;
@@ -203,11 +205,7 @@ impl Ledger for RoomLedger {
         changes.extend(self.confirmed.iter().map(|(id, confirmed)| RoomChange::Confirmed(*id, Some(*confirmed))));
         changes.extend(self.state.iter().map(|event| RoomChange::State(self.stored(event))));
         changes.push(RoomChange::Generation(self.generation));
-        changes.push(RoomChange::Heads {
-            last_ts: self.last_ts.0,
-            tips: self.tips.clone(),
-            depth: self.depth,
-        });
+        changes.push(RoomChange::Heads { last_ts: self.last_ts.0, tips: self.tips.clone(), depth: self.depth });
         changes.extend(self.marks.iter().map(|event| RoomChange::Mark(event.clone(), true)));
         changes.extend(self.admits.iter().map(|(room, entry)| RoomChange::Admits(room.clone(), Some(entry.clone()))));
         changes

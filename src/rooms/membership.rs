@@ -3,16 +3,10 @@
 use std::sync::Arc;
 
 use ruma::{
-    CanonicalJsonObject, CanonicalJsonValue, OwnedEventId, OwnedUserId, UserId,
-    events::room::member::MembershipState,
+    CanonicalJsonObject, CanonicalJsonValue, OwnedEventId, OwnedUserId, UserId, events::room::member::MembershipState,
 };
 
-use super::{
-    Error,
-    hall::Rooms,
-    room::Room,
-    summary::stripped_state,
-};
+use super::{Error, hall::Rooms, room::Room, summary::stripped_state};
 use crate::{
     accounts::{
         Account, Letter,
@@ -149,9 +143,7 @@ impl Rooms {
             return self.heal(room).await;
         }
         let letter = match fact {
-            Fact::Invited(stripped) => {
-                Letter::Invite { room: room.id.clone(), slot: room.slot, key, stripped }
-            }
+            Fact::Invited(stripped) => Letter::Invite { room: room.id.clone(), slot: room.slot, key, stripped },
             _ => Letter::Key { room: room.id.clone(), slot: room.slot, key },
         };
         Ok(self.accounts.post(user, vec![letter]).await?)

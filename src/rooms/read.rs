@@ -4,12 +4,7 @@ use std::sync::Arc;
 
 use ruma::EventId;
 
-use super::{
-    Error,
-    hall::Rooms,
-    room::Room,
-    view::Receipt,
-};
+use super::{Error, hall::Rooms, room::Room, view::Receipt};
 use crate::{
     accounts::{
         Account,
@@ -34,8 +29,7 @@ impl Rooms {
         let key = ReadKey { room: room.id.clone(), kind, thread };
         let ts = receipt_ts(self.clock.now(), self.policy.bucket, entry.event.ts());
         let mark = ReadMark { position: entry.position, event: event.to_owned(), ts: ts.0 };
-        let ahead =
-            |vault: &VaultLedger| vault.read.get(&key).is_none_or(|before| before.position < mark.position);
+        let ahead = |vault: &VaultLedger| vault.read.get(&key).is_none_or(|before| before.position < mark.position);
         if !ahead(&account.view()) {
             return Ok(());
         }

@@ -227,13 +227,14 @@ impl Rooms {
             let known = writer.owner.ledger.confirmed.get(&member) == Some(&note);
             match self.accounts.open(&user) {
                 Some(account) => {
-                    let has = |vault: &VaultLedger| {
-                        vault.rooms.get(&room.id).is_some_and(|entry| entry.keys.contains(&key))
-                    };
+                    let has =
+                        |vault: &VaultLedger| vault.rooms.get(&room.id).is_some_and(|entry| entry.keys.contains(&key));
                     if !has(&account.view()) {
                         let fact = match membership {
                             MembershipState::Join => Fact::Joined,
-                            MembershipState::Knock => Fact::Knocked(super::summary::stripped_state(&writer.view.state, &user)),
+                            MembershipState::Knock => {
+                                Fact::Knocked(super::summary::stripped_state(&writer.view.state, &user))
+                            }
                             _ => Fact::Invited(super::summary::stripped_state(&writer.view.state, &user)),
                         };
                         let entry = VaultRoom { slot: room.slot, keys: vec![key.clone()], fact };

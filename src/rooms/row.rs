@@ -82,7 +82,8 @@ pub(super) fn primer(event: &Event, stored: &StoredEvent, ledger: &RoomLedger) -
     let auth: Vec<&str> = event.auth_events().iter().map(|id| id.as_str()).collect();
     structure.push_str(&serde_json::to_string(&serde_json::to_string(&auth).unwrap_or_default()).unwrap_or_default());
     structure.push_str(r#",\"content\":{\"algorithm\":\"m.megolm.v1.aes-sha2\",\"ciphertext\":\"AwgA\",\"device_id\":\"\",\"sender_key\":\"\",\"session_id\":\"\"},\"depth\":"#);
-    structure.push_str(r#",\"hashes\":{\"sha256\":\"\"},\"origin_server_ts\":1,\"prev_events\":[\"$\"],\"room_id\":\""#);
+    structure
+        .push_str(r#",\"hashes\":{\"sha256\":\"\"},\"origin_server_ts\":1,\"prev_events\":[\"$\"],\"room_id\":\""#);
     structure.push_str(ledger.id.as_str());
     structure.push_str(&serde_json::to_string(&around("\"sender\":", ",\"type\"")).unwrap_or_default());
     structure.push_str(r#",\"type\":\"m.room.encrypted\"}","x":"m","d":""#);

@@ -102,14 +102,15 @@ impl Rooms {
         let ledger = &writer.owner.ledger;
         let mut enrolled: Vec<(MemberId, OwnedUserId)> = Vec::new();
         let random = self.journals.random.as_ref();
-        let concealed = conceal(event.json(), &ledger.roster, &mut |name: &UserId| {
-            match enrolled.iter().find(|(_, known)| known == name) {
-                Some((id, _)) => *id,
-                None => {
-                    let id = MemberId::new(random);
-                    enrolled.push((id, name.to_owned()));
-                    id
-                }
+        let concealed = conceal(event.json(), &ledger.roster, &mut |name: &UserId| match enrolled
+            .iter()
+            .find(|(_, known)| known == name)
+        {
+            Some((id, _)) => *id,
+            None => {
+                let id = MemberId::new(random);
+                enrolled.push((id, name.to_owned()));
+                id
             }
         });
         let stored = super::ledger::StoredEvent {
@@ -122,11 +123,8 @@ impl Rooms {
             .and_then(|state_key| writer.view.state.find(event.kind(), state_key))
             .filter(|replaced| replaced.id() != event.id())
             .cloned();
-        let row = Row::new(
-            stored.clone(),
-            transaction.as_ref(),
-            replaces.as_ref().map(|replaced| ledger.stored(replaced)),
-        );
+        let row =
+            Row::new(stored.clone(), transaction.as_ref(), replaces.as_ref().map(|replaced| ledger.stored(replaced)));
         let mut changes: Vec<RoomChange> =
             enrolled.into_iter().map(|(id, name)| RoomChange::Member(id, Some(name))).collect();
         let primer = primer(&event, &stored, ledger);
@@ -157,8 +155,7 @@ impl Rooms {
         let Made { changes, plain, primer, .. } = &made;
         writer.owner.change(&self.journals, changes.clone(), batch)?;
         let primer = primer.clone();
-        let position =
-            writer.owner.append(&self.journals, Stream::Timeline, partition, || primer, plain, batch)?;
+        let position = writer.owner.append(&self.journals, Stream::Timeline, partition, || primer, plain, batch)?;
         self.show(writer, made, position);
         Ok(())
     }

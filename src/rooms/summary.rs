@@ -39,10 +39,13 @@ const STRIPPED: [&str; 8] = [
 #[must_use]
 pub fn stripped_state(state: &StateMap, user: &UserId) -> Vec<serde_json::Value> {
     let own = state.member(user);
-    let inviter = own.and_then(|event| state.member(event.sender())).filter(|event| event.state_key() != Some(user.as_str()));
+    let inviter =
+        own.and_then(|event| state.member(event.sender())).filter(|event| event.state_key() != Some(user.as_str()));
     let named = STRIPPED.iter().filter_map(|kind| state.find(kind, ""));
     let events = named.chain(inviter).chain(own);
-    events.filter_map(|event| serde_json::from_str(to_client(event, Shape::Stripped, &Unsigned::default()).get()).ok()).collect()
+    events
+        .filter_map(|event| serde_json::from_str(to_client(event, Shape::Stripped, &Unsigned::default()).get()).ok())
+        .collect()
 }
 
 /// The summary of the room for `viewer`. Heroes are given for a named room too: sliding sync wants the avatar of a chat of two.

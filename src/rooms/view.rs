@@ -171,11 +171,8 @@ impl View {
             }
         }
         let index = self.index_of(entry.position);
-        let fresh = Entry {
-            event: Arc::clone(&redacted),
-            redacted_because: Some(Arc::clone(because)),
-            ..(*entry).clone()
-        };
+        let fresh =
+            Entry { event: Arc::clone(&redacted), redacted_because: Some(Arc::clone(because)), ..(*entry).clone() };
         self.timeline.set(index, Arc::new(fresh));
         let current = entry.event.state_key().and_then(|key| self.state.find(entry.event.kind(), key));
         if current.is_some_and(|current| current.id() == target) {

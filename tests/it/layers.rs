@@ -13,6 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["admin"],
     &["api"],
     &["federation"],
+    &["engine"],
     &["error"],
     &["sync", "push", "e2ee", "media", "retention"],
     &["rooms", "accounts", "house"],

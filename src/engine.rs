@@ -1,0 +1,144 @@
+//! The engine: everything below the API put together, and its upkeep.
+//!
+//! Owns the order in which the layers come up and go down. Answers no request itself.
+
+mod signing_key;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod upkeep;
+
+use std::{path::Path, sync::Arc};
+
+use ruma::OwnedServerName;
+
+use crate::{
+    accounts::{self, Accounts},
+    clock::Clock,
+    config::{self, Config},
+    house::House,
+    journal::Journals,
+    random::Random,
+    rooms::{self, Rooms},
+    seal::{
+        self,
+        epochs::Epochs,
+        slots::{FileMedium, Medium, Slots},
+    },
+    store::{Class, Durability, RocksBackend, Store},
+};
+
+/// The layers below the API.
+pub struct Engine {
+    /// Store, slots, epochs.
+    pub journals: Journals,
+    /// The house.
+    pub house: Arc<House>,
+    /// Accounts.
+    pub accounts: Arc<Accounts>,
+    /// Rooms.
+    pub rooms: Arc<Rooms>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What of the configuration the layers depend on.
+#[derive(Clone)]
+pub struct Settings {
+    /// For accounts.
+    pub accounts: accounts::Policy,
+    /// For rooms.
+    pub rooms: rooms::Policy,
+}
+
+/// Why the engine does not come up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The store cannot be opened.
+    #[error("the store in the data directory cannot be opened")]
+    Store(#[from] crate::store::Error),
+    /// The keys cannot be opened.
+    #[error("the keys cannot be opened: {0}")]
+    Slots(#[from] seal::slots::Error),
+    /// The server's own records cannot be read.
+    #[error("the server's own records cannot be read")]
+    Records,
+    /// The server name in the configuration is not one.
+    #[error("server.name is not a server name")]
+    Name,
+}
+
+impl Engine {
+    /// Opens the engine on the directories of `config`.
+    pub async fn open(config: &Config, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Self, Error> {
+        let durability = match config.storage.durability {
+            config::Durability::Synced => Durability::Synced,
+            config::Durability::Relaxed => Durability::Relaxed,
+        };
+        let medium = FileMedium::open(&config.storage.keys_directory())?;
+        let store = Store::threaded(Arc::new(RocksBackend::open(data(config))?), durability);
+        let settings = Settings::of(config)?;
+        Self::assemble(store, Arc::new(medium), clock, random, settings).await
+    }
+
+    /// Puts the layers together on a store and a medium.
+    pub async fn assemble(
+        store: Store,
+        medium: Arc<dyn Medium>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        settings: Settings,
+    ) -> Result<Self, Error> {
+        let slots = Slots::open(medium, store.clone(), Arc::clone(&random)).await?;
+        let epochs = Epochs::new(slots.clone(), store.clone(), Arc::clone(&clock), Arc::clone(&random));
+        let journals = Journals { store, slots, epochs, random };
+        let signer = signing_key::load(&journals).await?;
+        let house = Arc::new(House::new(journals.clone()));
+        let accounts =
+            Arc::new(Accounts::new(journals.clone(), Arc::clone(&clock), Arc::clone(&house), settings.accounts));
+        let rooms = Arc::new(Rooms::new(Arc::clone(&accounts), Arc::clone(&clock), signer, settings.rooms));
+        accounts.on_wake(Arc::clone(&rooms) as _);
+        Ok(Self { journals, house, accounts, rooms, clock })
+    }
+}
+
+impl Engine {
+    /// Makes everything durable and lets go of the store.
+    pub async fn close(&self) {
+        self.merge().await;
+        self.journals.store.shutdown().await;
+    }
+}
+
+impl Settings {
+    /// The settings that `config` asks for.
+    pub fn of(config: &Config) -> Result<Self, Error> {
+        let server_name: OwnedServerName = config.server.name.as_str().try_into().map_err(|_| Error::Name)?;
+        let class = |span: config::Span| Class::within(span.0);
+        let messages = class(config.retention.default);
+        Ok(Self {
+            accounts: accounts::Policy {
+                server_name: server_name.clone(),
+                kdf_memory_kib: u32::try_from(config.accounts.argon2_memory.0 >> 10).unwrap_or(u32::MAX),
+                kdf_passes: config.accounts.argon2_passes,
+                kdf_permits: std::thread::available_parallelism().map_or(1, usize::from),
+                inactivity: class(config.accounts.device_inactivity),
+                to_device: class(config.retention.to_device),
+                backup: messages.longer(),
+                access_lifetime: config.accounts.access_token_lifetime.0,
+                least_guesses: 10_f64.powi(i32::from(config.accounts.password_guesses_log10)),
+            },
+            rooms: rooms::Policy {
+                server_name,
+                bucket: config.time.bucket.0,
+                messages,
+                default_version: config.rooms.default_version.clone(),
+            },
+        })
+    }
+}
+
+fn data(config: &Config) -> &Path {
+    &config.storage.data
+}

@@ -1,0 +1,82 @@
+//! An engine in memory, for tests.
+
+use std::{sync::Arc, time::Duration};
+
+use ruma::{RoomVersionId, owned_server_name};
+
+use super::{Engine, Settings};
+use crate::{
+    accounts::{self, LoggedIn, NewDevice},
+    clock::{Clock, ManualClock, Timestamp},
+    random::{Random, SeededRandom},
+    rooms,
+    seal::slots::MemoryMedium,
+    secret::SecretText,
+    store::{Class, MemoryBackend, Store},
+};
+
+/// When tests take place.
+pub(crate) const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+/// Settings with cheap passwords.
+pub(crate) fn settings() -> Settings {
+    let server_name = owned_server_name!("localhost");
+    Settings {
+        accounts: accounts::Policy {
+            server_name: server_name.clone(),
+            kdf_memory_kib: 8,
+            kdf_passes: 1,
+            kdf_permits: 2,
+            inactivity: Class::Quarter,
+            to_device: Class::Month,
+            backup: Class::Quarter,
+            access_lifetime: Duration::from_secs(3600),
+            least_guesses: 0.0,
+        },
+        rooms: rooms::Policy {
+            server_name,
+            bucket: Duration::from_secs(10),
+            messages: Class::Month,
+            default_version: RoomVersionId::V12,
+        },
+    }
+}
+
+/// What outlives a process: the disk and the clock.
+pub(crate) struct Machine {
+    /// The store's disk.
+    pub(crate) backend: Arc<MemoryBackend>,
+    /// The disk of the keys.
+    pub(crate) medium: Arc<MemoryMedium>,
+    /// The clock.
+    pub(crate) clock: Arc<ManualClock>,
+    /// The source of randomness.
+    pub(crate) random: Arc<dyn Random>,
+}
+
+impl Machine {
+    /// A fresh machine, whose randomness is a function of `seed`.
+    pub(crate) fn new(seed: u64) -> Self {
+        let backend = Arc::new(MemoryBackend::new());
+        let medium = Arc::new(MemoryMedium::with_fuse(backend.fuse()));
+        let clock = Arc::new(ManualClock::at(NOW));
+        Self { backend, medium, clock, random: Arc::new(SeededRandom::new(seed)) }
+    }
+
+    /// Starts an engine on what lies on the disk.
+    pub(crate) async fn start(&self) -> Arc<Engine> {
+        let store = Store::inline(Arc::clone(&self.backend) as _);
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let engine =
+            Engine::assemble(store, Arc::clone(&self.medium) as _, clock, Arc::clone(&self.random), settings());
+        Arc::new(engine.await.expect("an engine starts"))
+    }
+}
+
+/// Registers an account with a device.
+pub(crate) async fn register(engine: &Engine, name: &str) -> LoggedIn {
+    let password = SecretText::new(format!("password of {name}"));
+    let registered =
+        engine.accounts.register(name, password, Some(NewDevice::default()), false, |_| Ok(Vec::new())).await;
+    registered.expect("a free name").1.expect("a device")
+}

@@ -1,0 +1,68 @@
+//! What the layers say, as clients see it.
+
+use std::time::Duration;
+
+use super::Error;
+use crate::{accounts, house, journal, rooms};
+
+/// When a client that was told to come back may do so.
+const SOON: Duration = Duration::from_secs(2);
+
+impl From<journal::Error> for Error {
+    fn from(error: journal::Error) -> Self {
+        crate::log::error!("a journal failed", reason = rooms::Error::from(error).reason());
+        Self::internal()
+    }
+}
+
+impl From<house::Error> for Error {
+    fn from(error: house::Error) -> Self {
+        match error {
+            house::Error::Asleep => Self::unavailable("The server is asleep until somebody logs in"),
+            house::Error::Journal(error) => error.into(),
+        }
+    }
+}
+
+impl From<accounts::Error> for Error {
+    fn from(error: accounts::Error) -> Self {
+        use accounts::Error as E;
+        match error {
+            E::Forbidden => Self::wrong_credentials("Wrong user name or password"),
+            E::UnknownToken => Self::unknown_token(false),
+            E::SoftLogout => Self::unknown_token(true),
+            E::Taken => Self::user_in_use("The user name is taken"),
+            E::InvalidName => Self::invalid_username("The user name is not allowed"),
+            E::WeakPassword => Self::weak_password("The password is too easy to guess"),
+            E::Busy => Self::limit_exceeded(SOON),
+            E::NotFound => Self::not_found("Not found"),
+            E::TooMany => Self::forbidden("The account has too many of these"),
+            E::House(error) => error.into(),
+            E::Journal(error) => error.into(),
+        }
+    }
+}
+
+impl From<rooms::Error> for Error {
+    fn from(error: rooms::Error) -> Self {
+        use rooms::Error as E;
+        match error {
+            E::UnknownRoom => Self::not_found("Unknown room"),
+            E::NotJoined => Self::forbidden("You are not in this room"),
+            E::Forbidden | E::Rejected(_) => Self::forbidden("You are not allowed to do this"),
+            E::Event(crate::event::Error::TooLarge) => Self::too_large("The event is too large"),
+            E::Event(crate::event::Error::FieldTooLong) => Self::too_large("A field of the event is too long"),
+            E::Event(_) => Self::bad_json("The event is not canonical JSON"),
+            E::InvalidState => Self::invalid_room_state("The room's state cannot be made like this"),
+            E::UnsupportedVersion => Self::unsupported_room_version("The room version is not supported"),
+            E::UnknownUser => Self::not_found("Unknown user"),
+            E::InviteBlocked => Self::forbidden("The user does not accept invitations"),
+            E::StillIn => Self::bad_request("Leave the room before you forget it"),
+            E::NoFederation => Self::forbidden("Other servers cannot be reached"),
+            E::AliasTaken => Self::room_in_use("The alias is taken"),
+            E::Account(error) => error.into(),
+            E::House(error) => error.into(),
+            E::Journal(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Upkeep of a room: packs, new generations.
+
+use std::sync::Arc;
+
+use super::{Error, hall::Rooms, room::Room};
+use crate::store::Batch;
+
+impl Rooms {
+    /// Rewrites single rows as packs where enough have gathered.
+    pub async fn pack(&self, room: &Arc<Room>) -> Result<(), Error> {
+        let mut writer = room.writer.lock().await;
+        if writer.gone || !writer.owner.wants_pack() {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        writer.owner.pack(&self.journals, &mut batch)?;
+        self.settle(room, &mut writer, batch).await
+    }
+
+    /// Gives a room that changed a new generation: what was superseded is shredded (keys.md §2, "generation").
+    pub async fn renew_generation(&self, room: &Arc<Room>) -> Result<(), Error> {
+        let mut writer = room.writer.lock().await;
+        if writer.gone || !writer.owner.is_dirty() {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        let prepared = writer.owner.prepare(&self.journals, None, &mut batch)?;
+        let change = prepared.change(writer.owner.identity());
+        if let Err(error) = self.accounts.commit_all(batch, vec![change]).await {
+            writer.owner.stop();
+            self.forget_open(&room.id);
+            return Err(error.into());
+        }
+        let mut after = Batch::default();
+        writer.owner.adopt(prepared, &mut after);
+        Ok(self.journals.store.commit(after).await?)
+    }
+}
