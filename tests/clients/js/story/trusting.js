@@ -14,6 +14,14 @@ export async function trusting(cast) {
     await trusts(bob, alice.userId);
   });
 
+  await step("alice's keys are all in the backup", async () => {
+    const held = JSON.parse(await alice.crypto.exportRoomKeysAsJson()).length;
+    await until("the server counts every key", async () => {
+      const { count } = await alice.client.http.authedRequest("GET", "/room_keys/version");
+      return count >= held;
+    });
+  });
+
   await step("alice's second device logs in and is verified by the first", async () => {
     const second = await logIn(alice.localpart, alice.password);
     cast.second = second;
@@ -38,14 +46,6 @@ export async function trusting(cast) {
     const event = await bob.hears(roomId, said, "from my other device");
     const shield = await bob.crypto.getEncryptionInfoForEvent(event);
     same("shield", shield.shieldColour, 0);
-  });
-
-  await step("alice's keys are all in the backup", async () => {
-    const held = JSON.parse(await alice.crypto.exportRoomKeysAsJson()).length;
-    await until("the server counts every key", async () => {
-      const { count } = await alice.client.http.authedRequest("GET", "/room_keys/version");
-      return count >= held;
-    });
   });
 
   await step("alice's third device restores the backup with the recovery key", async () => {
