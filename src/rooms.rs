@@ -15,6 +15,7 @@ mod room;
 mod rotate;
 mod row;
 mod send;
+pub mod show;
 pub mod summary;
 mod typing;
 mod upkeep;
