@@ -17,6 +17,7 @@ mod row;
 mod send;
 pub mod show;
 pub mod summary;
+mod token;
 mod typing;
 mod upkeep;
 mod view;
@@ -27,5 +28,6 @@ pub use self::{
     hall::{Policy, Rooms},
     membership::Change,
     room::Room,
+    token::PageToken,
     view::{Entry, Receipt, Transaction, View},
 };
