@@ -17,3 +17,17 @@ clients-js clients-rust clients-element: clients-%: build-ci
 	tests/clients/run $*
 build-ci:
 	$(CARGO) build --locked -j2 --profile ci
+
+# Trials of a real process; see README.md, "Trials".
+TRIALS = $(CARGO_TARGET_DIR)/ci/trials --binary $(CARGO_TARGET_DIR)/ci/lethe
+.PHONY: crash canaries build-trials
+build-trials:
+	$(CARGO) build --locked -j2 --profile ci --package lethe --package trials
+crash: build-trials
+	$(TRIALS) crash --rounds 100
+	command -v strace >/dev/null || apt-get install -y -qq strace || sudo apt-get install -y -qq strace
+	$(TRIALS) trace --writes 50
+	LETHE_PROOF_RUNS=100 $(CARGO) test --locked -j2 --lib engine::proof
+canaries: build-trials
+	RUSTFLAGS="--cfg lethe_unsealed" $(CARGO) build --locked -j2 --profile ci --package lethe --target-dir $(CARGO_TARGET_DIR)-unsealed
+	$(TRIALS) canaries --unsealed $(CARGO_TARGET_DIR)-unsealed/ci/lethe

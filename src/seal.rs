@@ -3,6 +3,7 @@
 //! Owns every key at rest and every byte layout of a sealed thing (`doc/storage.md`). It never knows a Matrix type, never
 //! decides what is written when, and never keeps a secret in a type that can be printed or serialised by accident.
 
+pub(crate) mod cipher;
 pub mod derive;
 pub mod epochs;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! HPKE with X-Wing gives sender and receiver one exported key per encapsulation; each item is then sealed on its own under
 //! it with a random nonce, so items can be found in any order and a lost one breaks no other. Owns no storage.
 
-use chacha20poly1305::{KeyInit, XChaCha20Poly1305, aead::AeadInOut};
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 use hpke::{
     Deserializable, Kem, OpModeR, OpModeS, Serializable, aead::ChaCha20Poly1305, kdf::HkdfSha256, kem::XWing,
     setup_receiver, setup_sender_with_rng,
@@ -12,6 +12,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use super::cipher::{self, NONCE, TAG};
 use crate::random::Random;
 
 /// The size of a public key, bytes.
@@ -19,8 +20,6 @@ pub const PUBLIC: usize = 1216;
 /// The size of an encapsulation, bytes.
 pub const ENCAPSULATION: usize = 1120;
 
-const NONCE: usize = 24;
-const TAG: usize = 16;
 const EXPORT: &[u8] = b"lethe/v1/mail-item";
 
 /// The public half of a mail key pair.
@@ -79,10 +78,7 @@ impl Sender {
     pub fn seal(&mut self, aad: &[u8], plain: &[u8], random: &dyn Random) -> Vec<u8> {
         let nonce: [u8; NONCE] = random.bytes();
         let mut item = [&nonce[..], plain].concat();
-        let tag = self
-            .0
-            .encrypt_inout_detached(&nonce.into(), aad, (&mut item[NONCE..]).into())
-            .expect("an item is shorter than the cipher's limit");
+        let tag = cipher::seal(&self.0, &nonce, aad, &mut item[NONCE..]);
         item.extend_from_slice(&tag);
         item
     }
@@ -113,8 +109,7 @@ impl Receiver {
         let (nonce, rest) = item.split_first_chunk::<NONCE>()?;
         let (body, tag) = rest.split_last_chunk::<TAG>()?;
         let mut body = body.to_vec();
-        self.0.decrypt_inout_detached(&(*nonce).into(), aad, body.as_mut_slice().into(), &(*tag).into()).ok()?;
-        Some(body)
+        cipher::open(&self.0, nonce, aad, &mut body, tag).then_some(body)
     }
 }
 
