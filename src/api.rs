@@ -29,7 +29,7 @@ pub use self::{
     front::answer,
     ruma::{Ruma, RumaRouter},
     services::Services,
-    session::{Authenticate, BoxFuture, Session},
+    session::{Authenticate, BoxFuture, Doorkeeper, Session},
 };
 use crate::error::Error;
 

@@ -13,7 +13,7 @@ use tokio::{sync::watch, task::JoinSet};
 use self::listener::Listener;
 use crate::{
     admin,
-    api::{self, Services},
+    api::{self, Doorkeeper, Services},
     clock::{Clock, SystemClock},
     config::Config,
     engine::{self, Engine},
@@ -69,7 +69,7 @@ impl Server {
             config: Arc::clone(&config),
             clock,
             random,
-            sessions: Arc::clone(&engine.accounts) as _,
+            sessions: Arc::new(Doorkeeper(Arc::clone(&engine.accounts))),
             engine: Arc::clone(&engine),
             stopping: stop.clone(),
         });

@@ -97,14 +97,21 @@ impl Accounts {
         self.open_password(name, password).await.map(|_| ())
     }
 
+    /// The session of an access token, when it is known and its device was noted today.
+    pub fn at_hand(&self, text: &str) -> Result<Option<Session>, Error> {
+        let token = access_token(text)?;
+        let today = day(self.clock.now());
+        let fresh = |session: &Session| {
+            session.account.view().devices.get(&session.device).is_some_and(|device| device.seen_day == today)
+        };
+        Ok(self.known(&token)?.filter(fresh))
+    }
+
     /// The session of an access token. Opens the account on its first request.
     pub async fn session(&self, text: &str) -> Result<Session, Error> {
-        let token = Token::parse(text).ok_or(Error::UnknownToken)?;
+        let token = access_token(text)?;
         if let Some(session) = self.known(&token)? {
             return Ok(session);
-        }
-        if token.kind() != TokenKind::Access {
-            return Err(Error::UnknownToken);
         }
         // A token that lives in RAM only looks the same as a stranger's after a restart: both are told to refresh.
         self.wake_by(&token).await?.ok_or(Error::SoftLogout)
@@ -286,6 +293,11 @@ impl Accounts {
     pub(super) fn forget_slot(&self, slot: SlotId) {
         self.sessions.write().retain(|_, known| known.session.slot != slot);
     }
+}
+
+/// A token that may authenticate a request: a refresh token may not.
+fn access_token(text: &str) -> Result<Token, Error> {
+    Token::parse(text).filter(|token| token.kind() == TokenKind::Access).ok_or(Error::UnknownToken)
 }
 
 fn device_id(random: &dyn Random) -> OwnedDeviceId {

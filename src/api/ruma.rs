@@ -12,7 +12,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{RawPathParams, State},
-    http::{Request, Response, request::Parts},
+    http::{Method, Request, Response, request::Parts},
     response::IntoResponse,
     routing::{MethodFilter, MethodRouter, on},
 };
@@ -145,11 +145,29 @@ where
         move |State(services): State<Arc<Services>>, path: RawPathParams, request: Request<Body>| async move {
             let answer = async {
                 let request = read::<R>(&services, &path, request).await?;
-                respond(handler(services, request).await?)
+                let answer = async move { respond(handler(services, request).await?) };
+                if waits::<R>() { answer.await } else { finish(answer).await }
             };
             answer.await.unwrap_or_else(Error::into_response)
         },
     )
+}
+
+/// Whether a request may be dropped in the middle when its client hangs up: those that read, and the one that waits.
+fn waits<R: IncomingRequest>() -> bool {
+    R::METHOD == Method::GET || R::PATH_BUILDER.all_paths().any(|path| path.ends_with("simplified_msc3575/sync"))
+}
+
+/// Runs `work` to its end even when whoever waits for it goes away: what has begun to change is changed whole.
+pub async fn finish<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    match tokio::spawn(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is going down, and nobody is left to answer.
+            Err(_) => std::future::pending().await,
+        },
+    }
 }
 
 fn stream_router<R, H, F>(handler: H) -> MethodRouter<Arc<Services>>

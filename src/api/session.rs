@@ -52,13 +52,24 @@ pub trait Authenticate: Send + Sync + 'static {
     fn session<'a>(&'a self, token: &'a SecretText) -> BoxFuture<'a, Result<Session, Error>>;
 }
 
-impl Authenticate for Accounts {
+/// Knows the tokens of the server's accounts.
+pub struct Doorkeeper(pub Arc<Accounts>);
+
+impl Authenticate for Doorkeeper {
     fn session<'a>(&'a self, token: &'a SecretText) -> BoxFuture<'a, Result<Session, Error>> {
         Box::pin(async move {
-            let session = Self::session(self, token.expose()).await?;
-            // A day is the finest time a device's use is known by; failing to note it hinders nobody.
-            let _ = self.seen(&session).await;
-            Ok(session.into())
+            if let Some(session) = self.0.at_hand(token.expose())? {
+                return Ok(session.into());
+            }
+            // The account may have to be opened: that goes on even if this client does not wait for it.
+            let (accounts, token) = (Arc::clone(&self.0), token.clone());
+            let opened = super::ruma::finish(async move {
+                let session = accounts.session(token.expose()).await?;
+                // A day is the finest time a device's use is known by; failing to note it hinders nobody.
+                let _ = accounts.seen(&session).await;
+                Ok::<_, accounts::Error>(session)
+            });
+            Ok(opened.await?.into())
         })
     }
 }

@@ -9,9 +9,10 @@ use super::{
     testing::{Machine, register},
 };
 use crate::{
-    accounts::{LoggedIn, Session, vault::Fact},
+    accounts::{Error, LoggedIn, NewDevice, Session, vault::Fact},
     event::{Draft, build::content_from},
     rooms::{Change, Room, create},
+    secret::SecretText,
 };
 
 async fn room(engine: &Engine, by: &Session) -> Arc<Room> {
@@ -155,4 +156,25 @@ async fn generations_and_packs_lose_nothing() {
     let engine = reboot(&machine).await;
     come(&engine, &al).await;
     assert_eq!(said(&engine.rooms.find(&id).unwrap()), texts);
+}
+
+#[tokio::test]
+async fn a_refresh_token_buys_access_and_gives_none() {
+    let machine = Machine::new(5);
+    let engine = machine.start().await;
+    register(&engine, "al").await;
+    let device = NewDevice { refresh: true, ..NewDevice::default() };
+    let password = SecretText::new("password of al".to_owned());
+    let al = engine.accounts.login("al", password, device).await.unwrap();
+    let refresh = al.refresh.as_ref().unwrap().expose();
+    assert!(engine.accounts.session(refresh).await.is_err());
+    let engine = reboot(&machine).await;
+    assert_eq!(engine.accounts.session(al.access.expose()).await.err(), Some(Error::SoftLogout));
+    let fresh = engine.accounts.refresh(refresh).await.unwrap();
+    let session = engine.accounts.session(fresh.access.expose()).await.unwrap();
+    assert_eq!(session.device, al.device);
+    assert!(engine.accounts.session(refresh).await.is_err());
+    engine.accounts.logout(&session).await.unwrap();
+    assert!(engine.accounts.refresh(refresh).await.is_err());
+    assert!(engine.accounts.session(fresh.access.expose()).await.is_err());
 }
