@@ -178,3 +178,35 @@ async fn a_refresh_token_buys_access_and_gives_none() {
     assert!(engine.accounts.refresh(refresh).await.is_err());
     assert!(engine.accounts.session(fresh.access.expose()).await.is_err());
 }
+
+#[tokio::test]
+async fn an_ordinary_encrypted_event_fits_the_smallest_row() {
+    use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+
+    let machine = Machine::new(6);
+    let engine = machine.start().await;
+    let al = register(&engine, "alexandra.example").await;
+    let open = room(&engine, &al.session).await;
+    let noise = |length: usize| {
+        let mut bytes = vec![0; length];
+        machine.random.fill(&mut bytes);
+        STANDARD_NO_PAD.encode(bytes)
+    };
+    let session = noise(32);
+    for count in 0..30 {
+        let content = format!(
+            r#"{{"algorithm":"m.megolm.v1.aes-sha2","ciphertext":"AwgA{}","device_id":"{}","sender_key":"{}","session_id":"{session}"}}"#,
+            noise(300),
+            al.device,
+            session,
+        );
+        let content = content_from(&content).unwrap();
+        let draft = Draft::message(&open.id, &al.user_id, "m.room.encrypted", content);
+        let transaction =
+            crate::rooms::Transaction { device: al.device.clone(), id: format!("m1800000000000.{count}") };
+        let before = machine.backend.ever().len();
+        engine.rooms.send(&open, draft, Some(transaction)).await.unwrap();
+        let rows: Vec<usize> = machine.backend.ever()[before..].iter().map(|row| row.3.len()).collect();
+        assert_eq!(rows, [1024], "one row of the smallest size");
+    }
+}
