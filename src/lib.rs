@@ -25,3 +25,4 @@ pub mod seal;
 pub mod secret;
 pub mod server;
 pub mod store;
+pub mod sync;
