@@ -5,7 +5,9 @@
 //! and keys in a vault.
 
 mod account;
+mod backup;
 mod credentials;
+mod deliver;
 mod devices;
 mod error;
 mod login;
@@ -28,7 +30,9 @@ use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId, UserId};
 use tokio::sync::{OnceCell, Semaphore};
 
 pub use self::{
-    account::{Account, BackupKey, ToDevice},
+    account::{Account, ToDevice},
+    backup::{BackupKey, BackupPlan, Backups},
+    deliver::Addressed,
     error::Error,
     login::{LoggedIn, NewDevice},
     mail::{Letter, Mailbox},

@@ -3,16 +3,19 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::RwLock;
-use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
+use ruma::{OwnedDeviceId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
-use super::vault::VaultLedger;
+use super::{
+    backup::{BackupKey, BackupRow},
+    vault::{VaultChange, VaultLedger},
+};
 use crate::{
     journal::{self, Identity, Journals, Live, Owner, Position, Stream},
-    seal::slots::SlotId,
-    store::Batch,
+    seal::{row::Primer, slots::SlotId},
+    store::{Batch, Partition},
 };
 
 /// An account whose key is in RAM.
@@ -24,7 +27,7 @@ pub struct Account {
     /// The vault.
     pub vault: Live<VaultLedger>,
     queue: RwLock<BTreeMap<(OwnedDeviceId, Position), Arc<RawValue>>>,
-    backup: RwLock<BTreeMap<BackupKey, Position>>,
+    pub(super) backup: RwLock<BTreeMap<BackupKey, Position>>,
     changed: watch::Sender<u64>,
 }
 
@@ -37,33 +40,10 @@ pub struct ToDevice {
     /// The message as the client gets it: `type`, `sender`, `content`.
     #[serde(rename = "m")]
     pub message: Arc<RawValue>,
-    /// The mail it came in, so that a second folding is recognised.
-    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
-    pub mail: Option<String>,
 }
 
-/// Which backed-up key: version, room, session.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct BackupKey {
-    /// The backup version.
-    #[serde(rename = "v")]
-    pub version: u64,
-    /// The room.
-    #[serde(rename = "r")]
-    pub room: OwnedRoomId,
-    /// The Megolm session.
-    #[serde(rename = "s")]
-    pub session: String,
-}
-
-/// A backed-up key as it lies in the vault's window; without data it says that the key was deleted.
-#[derive(Serialize, Deserialize)]
-pub(super) struct BackupRow {
-    #[serde(flatten)]
-    pub(super) key: BackupKey,
-    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
-    pub(super) data: Option<Box<RawValue>>,
-}
+/// Messages that wait for one device: a phone that was off for weeks has some thousands.
+const MOST_WAITING: usize = 10_000;
 
 impl Account {
     /// Shares a loaded vault, reading its windows.
@@ -84,8 +64,8 @@ impl Account {
                 Stream::Backup => {
                     let row: BackupRow = serde_json::from_slice(&plain).map_err(|_| journal::Error::Malformed)?;
                     match row.data {
-                        Some(_) => backup.insert(row.key, position),
-                        None => backup.remove(&row.key),
+                        Some(_) => backup.insert(row.key(), position),
+                        None => backup.remove(&row.key()),
                     };
                 }
                 Stream::Timeline => return Err(journal::Error::Malformed),
@@ -95,6 +75,8 @@ impl Account {
         queue.retain(|(device, position), _| {
             vault.ledger.devices.get(device).is_some_and(|device| *position > device.acknowledged)
         });
+        let kept = &vault.ledger.backups;
+        backup.retain(|key: &BackupKey, _| kept.get(&key.version).is_some_and(|version| !version.deleted));
         Ok(Self::assemble(user_id, slot, vault, queue, backup))
     }
 
@@ -148,73 +130,39 @@ impl Account {
         self.queue.write().retain(|(of, at), _| of != device || *at > to);
     }
 
-    /// Puts messages into the windows, durably, and wakes waiting syncs.
+    /// Puts messages into the windows and `changes` into the keep, durably and together, and wakes waiting syncs.
+    /// Messages for a device that has [`MOST_WAITING`] already are dropped.
     pub async fn deliver(
         &self,
         journals: &Journals,
-        partition: crate::store::Partition,
+        partition: Partition,
         messages: Vec<ToDevice>,
+        changes: Vec<VaultChange>,
     ) -> Result<(), journal::Error> {
         let mut writing = self.vault.write().await;
         let mut batch = Batch::default();
         let mut placed = Vec::with_capacity(messages.len());
         for message in messages {
+            if self.waiting_count(&message.device) >= MOST_WAITING {
+                continue;
+            }
             let plain = serde_json::to_vec(&message).map_err(|_| journal::Error::Malformed)?;
-            let primer = crate::seal::row::Primer::default;
-            let position = writing.append(journals, Stream::ToDevice, partition, primer, &plain, &mut batch)?;
+            let position =
+                writing.append(journals, Stream::ToDevice, partition, Primer::default, &plain, &mut batch)?;
             placed.push(((message.device, position), message.message));
         }
-        writing.commit(journals, batch).await?;
+        writing.change(journals, changes, &mut batch)?;
+        let done = journals.store.commit(batch).await.map_err(journal::Error::from);
+        writing.finish(done)?;
+        // Before the right to write is given up: nobody may see a later message while an earlier one is missing.
         self.queue.write().extend(placed);
+        drop(writing);
         self.notify();
         Ok(())
     }
 
-    /// The index of backed-up keys.
-    pub fn backup(&self) -> parking_lot::RwLockReadGuard<'_, BTreeMap<BackupKey, Position>> {
-        self.backup.read()
-    }
-
-    /// Writes backed-up keys, durably; a key without data is deleted.
-    pub async fn back_up(
-        &self,
-        journals: &Journals,
-        partition: crate::store::Partition,
-        keys: Vec<(BackupKey, Option<Box<RawValue>>)>,
-        changes: Vec<super::vault::VaultChange>,
-    ) -> Result<(), journal::Error> {
-        let mut writing = self.vault.write().await;
-        let mut batch = Batch::default();
-        let mut placed = Vec::with_capacity(keys.len());
-        for (key, data) in keys {
-            let there = data.is_some();
-            let row = BackupRow { key, data };
-            let plain = serde_json::to_vec(&row).map_err(|_| journal::Error::Malformed)?;
-            let primer = crate::seal::row::Primer::default;
-            let position = writing.append(journals, Stream::Backup, partition, primer, &plain, &mut batch)?;
-            placed.push((row.key, there.then_some(position)));
-        }
-        writing.change(journals, changes, &mut batch)?;
-        writing.commit(journals, batch).await?;
-        let mut index = self.backup.write();
-        for (key, position) in placed {
-            match position {
-                Some(position) => index.insert(key, position),
-                None => index.remove(&key),
-            };
-        }
-        Ok(())
-    }
-
-    /// Reads a backed-up key.
-    pub async fn backed_up(
-        &self,
-        journals: &Journals,
-        position: Position,
-    ) -> Result<Option<Box<RawValue>>, journal::Error> {
-        let plain = self.vault.write().await.fetch(journals, position)?;
-        let Some(plain) = plain else { return Ok(None) };
-        let row: BackupRow = serde_json::from_slice(&plain).map_err(|_| journal::Error::Malformed)?;
-        Ok(row.data)
+    fn waiting_count(&self, device: &OwnedDeviceId) -> usize {
+        let (from, to) = ((device.clone(), Position::START), (device.clone(), Position(u64::MAX)));
+        self.queue.read().range(from..=to).count()
     }
 }

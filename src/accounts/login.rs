@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    journal::Position,
+    journal::{Position, Stream},
     random::Random,
     seal::{
         slots::{Change, SlotId, SlotKind},
@@ -214,7 +214,8 @@ impl Accounts {
                 entry.name = entry.name.or_else(|| before.name.clone());
             }
             None if vault.ledger.devices.len() >= MOST_DEVICES => return Err(Error::TooMany),
-            None => {}
+            // A device of that id that ended may have left messages behind: they are not for this one.
+            None => entry.acknowledged = vault.reached(Stream::ToDevice),
         }
         vault.change(&self.journals, vec![VaultChange::Device(plan.device.clone(), Some(entry))], &mut batch)?;
         let done = self.commit_all(batch, slots).await;

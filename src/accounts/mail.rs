@@ -269,12 +269,10 @@ impl Accounts {
         for (mark, letter) in found.letters {
             match letter {
                 Letter::Device(message, partition) => {
-                    let message = ToDevice { mail: Some(mark.clone()), ..message };
                     let live = self.journals.slots.epoch_key(partition).is_some();
-                    if live && account.view().devices.contains_key(&message.device) {
-                        account.deliver(&self.journals, partition, vec![message]).await?;
-                    }
-                    account.vault.change(&self.journals, |_| vec![VaultChange::Folded(mark)]).await?;
+                    let taken = live && account.view().devices.contains_key(&message.device);
+                    let messages = if taken { vec![message] } else { Vec::new() };
+                    account.deliver(&self.journals, partition, messages, vec![VaultChange::Folded(mark)]).await?;
                 }
                 other => {
                     let opens = self.has_room(account, &other);

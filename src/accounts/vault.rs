@@ -39,12 +39,12 @@ pub struct VaultLedger {
     pub filters: OrdMap<String, Value>,
     /// One-time keys in upload order.
     pub one_time_keys: OrdMap<OwnedDeviceId, Vector<OneTimeKey>>,
-    /// Ids of one-time keys that were handed out, lest an upload brings them back.
-    pub used_keys: OrdMap<(OwnedDeviceId, String), ()>,
+    /// Ids of the last one-time keys that were handed out, oldest first, lest an upload brings them back.
+    pub used_keys: OrdMap<OwnedDeviceId, Vector<String>>,
     /// Read positions by room, kind and thread.
     pub read: OrdMap<ReadKey, ReadMark>,
-    /// Signatures this account made on other accounts' keys: by account and key id.
-    pub signatures: OrdMap<(OwnedUserId, String), Value>,
+    /// Signatures this account made on other accounts' master keys: by account and public key, the last key of each.
+    pub signatures: OrdMap<(OwnedUserId, String), Counted<Value>>,
     /// Key backup versions by number.
     pub backups: OrdMap<u64, Backup>,
     /// Where a device's sync stood, saved now and then.
@@ -252,6 +252,10 @@ pub enum VaultChange {
     Pusher(String, String, Option<Value>),
 }
 
+/// Ids of handed-out one-time keys that are remembered for a device. Clients repeat an upload at once or never, and
+/// hold a hundred keys at a time.
+const MOST_USED_KEYS: usize = 1000;
+
 impl VaultLedger {
     /// One-time keys left, by algorithm.
     #[must_use]
@@ -272,8 +276,7 @@ impl VaultLedger {
     fn drop_device(&mut self, device: &OwnedDeviceId) {
         self.one_time_keys.remove(device);
         self.sync_points.remove(device);
-        self.used_keys =
-            self.used_keys.iter().filter(|((of, _), ())| of != device).map(|(key, ())| (key.clone(), ())).collect();
+        self.used_keys.remove(device);
     }
 }
 
@@ -324,14 +327,21 @@ impl Ledger for VaultLedger {
                 if let Some(keys) = self.one_time_keys.get_mut(&device) {
                     keys.retain(|key| key.id != id);
                 }
-                self.used_keys.insert((device, id), ());
+                let used = self.used_keys.entry(device).or_default();
+                used.push_back(id);
+                while used.len() > MOST_USED_KEYS {
+                    used.pop_front();
+                }
             }
             VaultChange::Read(key, mark) => {
                 self.count += 1;
                 set(&mut self.read, key, mark);
             }
             VaultChange::Signatures(user, key, signatures) => {
-                self.signatures.insert((user, key), signatures);
+                let others = self.signatures.iter().filter(|((of, _), _)| *of != user);
+                self.signatures = others.map(|(key, made)| (key.clone(), made.clone())).collect();
+                let made = self.counted(signatures);
+                self.signatures.insert((user, key), made);
             }
             VaultChange::Backup(version, backup) => {
                 self.backups.insert(version, backup);
@@ -366,12 +376,14 @@ impl Ledger for VaultLedger {
                 .iter()
                 .map(|(device, keys)| VaultChange::KeysAdded(device.clone(), keys.iter().cloned().collect())),
         );
-        changes.extend(self.used_keys.keys().map(|(device, id)| VaultChange::KeyUsed(device.clone(), id.clone())));
+        for (device, used) in &self.used_keys {
+            changes.extend(used.iter().map(|id| VaultChange::KeyUsed(device.clone(), id.clone())));
+        }
         changes.extend(self.read.iter().map(|(key, mark)| VaultChange::Read(key.clone(), Some(mark.clone()))));
         changes.extend(
             self.signatures
                 .iter()
-                .map(|((user, key), s)| VaultChange::Signatures(user.clone(), key.clone(), s.clone())),
+                .map(|((user, key), s)| VaultChange::Signatures(user.clone(), key.clone(), s.value.clone())),
         );
         changes.extend(self.backups.iter().map(|(version, backup)| VaultChange::Backup(*version, backup.clone())));
         changes.extend(

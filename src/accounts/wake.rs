@@ -23,14 +23,22 @@ impl Accounts {
         };
         let opened = cell.get_or_try_init(|| self.open_account(opening, account)).await.cloned();
         if opened.is_err() {
-            let mut open = self.open.write();
-            if open.get(&opening.localpart).is_some_and(|cell| cell.get().is_none()) {
-                open.remove(&opening.localpart);
-            }
+            self.release(&opening.localpart, &cell);
         }
         let opened = opened?;
         // A password from another life of the name opens another vault; it never reaches this one.
         if opened.slot == account { Ok(opened) } else { Err(Error::Forbidden) }
+    }
+
+    /// Takes an account's cell away again when it is empty and nobody else waits for it: a second cell beside one that
+    /// somebody fills would open the account twice.
+    pub(super) fn release(&self, localpart: &str, cell: &Arc<OnceCell<Arc<Account>>>) {
+        let mut open = self.open.write();
+        let ours = open.get(localpart).is_some_and(|known| Arc::ptr_eq(known, cell));
+        // Clones are made under the lock that is held here: one is in the map, one is the caller's.
+        if ours && cell.get().is_none() && Arc::strong_count(cell) == 2 {
+            open.remove(localpart);
+        }
     }
 
     /// Takes in an account that has just been registered.

@@ -173,6 +173,12 @@ pub enum HouseChange {
 }
 
 impl HouseLedger {
+    /// The devices of an account that published keys.
+    pub fn devices_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a OwnedDeviceId, &'a PublicDevice)> {
+        let from = (name.to_owned(), OwnedDeviceId::from(""));
+        self.devices.range(from..).take_while(move |((of, _), _)| of == name).map(|((_, id), entry)| (id, entry))
+    }
+
     fn touch(&mut self, localpart: String) {
         self.stamp += 1;
         self.stamps.insert(localpart, self.stamp);

@@ -207,6 +207,13 @@ impl<L: Ledger> Owner<L> {
         }
     }
 
+    /// A place behind every entry of `stream` and before every later one.
+    #[must_use]
+    pub fn reached(&self, stream: Stream) -> Position {
+        let newest = self.windows.iter().rev().find(|window| window.record.stream == stream);
+        newest.map_or(Position::START, Window::newest)
+    }
+
     /// Whether some window has enough single rows for a pack.
     #[must_use]
     pub fn wants_pack(&self) -> bool {

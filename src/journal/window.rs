@@ -269,6 +269,11 @@ impl Window {
         }
     }
 
+    /// The place of the newest entry, or one before all of this window's.
+    pub(super) fn newest(&self) -> Position {
+        Position(Position::new(self.record.serial, self.next).0.saturating_sub(1))
+    }
+
     /// Whether `position` lies in this window.
     pub(super) fn holds(&self, position: Position) -> bool {
         position.serial() == self.record.serial
