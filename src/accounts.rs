@@ -21,7 +21,7 @@ mod wake;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 
@@ -81,7 +81,7 @@ pub struct Accounts {
     waiting: Semaphore,
     registering: tokio::sync::Mutex<()>,
     mailbox: Mailbox,
-    waker: OnceLock<Arc<dyn Wakes>>,
+    waker: OnceLock<Weak<dyn Wakes>>,
 }
 
 /// Password hashes that may wait for a permit; more are told to come back.
@@ -137,9 +137,10 @@ impl Accounts {
         }
     }
 
-    /// Says who is told of an account that opens. Called once, while the server is put together.
-    pub fn on_wake(&self, waker: Arc<dyn Wakes>) {
-        let _ = self.waker.set(waker);
+    /// Says who is told of an account that opens, for as long as he is there. Called once, while the server is put
+    /// together.
+    pub fn on_wake(&self, waker: &Arc<dyn Wakes>) {
+        let _ = self.waker.set(Arc::downgrade(waker));
     }
 
     /// The account, when it is open.
@@ -187,6 +188,14 @@ impl Accounts {
     #[must_use]
     pub fn mailbox(&self) -> &Mailbox {
         &self.mailbox
+    }
+
+    /// The localpart that a login name stands for: a localpart or a whole Matrix id of this server, in any case.
+    #[must_use]
+    pub fn localpart_of(&self, name: &str) -> Option<String> {
+        let Some(id) = name.strip_prefix('@') else { return Some(name.to_ascii_lowercase()) };
+        let (localpart, server) = id.split_once(':')?;
+        (server == self.policy.server_name.as_str()).then(|| localpart.to_ascii_lowercase())
     }
 
     fn user_id(&self, localpart: &str) -> Result<OwnedUserId, Error> {

@@ -10,11 +10,14 @@ pub mod json;
 pub mod ruma;
 pub mod services;
 pub mod session;
+pub mod uiaa;
 
+mod account;
 mod capabilities;
 mod discovery;
 mod health;
 mod login;
+mod register;
 mod retention;
 mod thirdparty;
 mod voip;
@@ -39,10 +42,12 @@ pub type Routes = Router<Arc<Services>>;
 /// Every endpoint, ready to be served through [`answer`].
 pub fn router(services: Arc<Services>) -> Router {
     let families: &[fn(Routes) -> Routes] = &[
+        account::routes,
         capabilities::routes,
         discovery::routes,
         health::routes,
         login::routes,
+        register::routes,
         retention::routes,
         thirdparty::routes,
         voip::routes,

@@ -2,6 +2,8 @@
 //!
 //! Owns the order in which the layers come up and go down. Answers no request itself.
 
+mod record;
+pub mod registration;
 mod signing_key;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -64,6 +66,9 @@ pub enum Error {
     /// The server's own records cannot be read.
     #[error("the server's own records cannot be read")]
     Records,
+    /// The file with registration tokens cannot be read.
+    #[error("registration.tokens_file cannot be read")]
+    Tokens,
     /// The server name in the configuration is not one.
     #[error("server.name is not a server name")]
     Name,
@@ -98,7 +103,7 @@ impl Engine {
         let accounts =
             Arc::new(Accounts::new(journals.clone(), Arc::clone(&clock), Arc::clone(&house), settings.accounts));
         let rooms = Arc::new(Rooms::new(Arc::clone(&accounts), Arc::clone(&clock), signer, settings.rooms));
-        accounts.on_wake(Arc::clone(&rooms) as _);
+        accounts.on_wake(&(Arc::clone(&rooms) as _));
         Ok(Self { journals, house, accounts, rooms, clock })
     }
 }

@@ -182,6 +182,12 @@ impl Error {
         }
     }
 
+    /// Whether it says nothing about what the client sent: the same request may succeed later.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        self.status().is_server_error() || self.status() == StatusCode::TOO_MANY_REQUESTS
+    }
+
     /// The error body for use inside a UIA response: what was wrong with the stage just tried.
     #[must_use]
     pub fn into_standard_body(self) -> Option<Box<StandardErrorBody>> {

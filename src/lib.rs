@@ -19,6 +19,7 @@ pub mod house;
 pub mod journal;
 pub mod log;
 pub mod pseudonym;
+pub mod push;
 pub mod random;
 pub mod rooms;
 pub mod seal;

@@ -13,10 +13,10 @@ use tokio::{sync::watch, task::JoinSet};
 use self::listener::Listener;
 use crate::{
     admin,
-    api::{self, Doorkeeper, Services},
+    api::{self, Doorkeeper, Services, uiaa},
     clock::{Clock, SystemClock},
     config::Config,
-    engine::{self, Engine},
+    engine::{self, Engine, registration::Registration},
     log,
     random::{OsRandom, Random},
 };
@@ -66,6 +66,8 @@ impl Server {
         let engine = Arc::new(Engine::open(&config, Arc::clone(&clock), Arc::clone(&random)).await?);
         engine.open_epochs().await?;
         let services = Arc::new(Services {
+            registration: Registration::load(&config.registration, &engine).await?,
+            interactive: uiaa::Sessions::default(),
             config: Arc::clone(&config),
             clock,
             random,

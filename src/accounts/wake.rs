@@ -1,6 +1,6 @@
 //! Waking: from an account key to an open account, its house and its mail.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tokio::sync::OnceCell;
 
@@ -45,7 +45,7 @@ impl Accounts {
     pub(super) async fn enter(&self, localpart: &str, account: &Arc<Account>) {
         let cell = Arc::new(OnceCell::new_with(Some(Arc::clone(account))));
         self.open.write().insert(localpart.to_owned(), cell);
-        if let Some(waker) = self.waker.get() {
+        if let Some(waker) = self.waker.get().and_then(Weak::upgrade) {
             waker.woke(Arc::clone(account)).await;
         }
     }
@@ -64,7 +64,7 @@ impl Accounts {
         }
         self.tidy(&opened).await?;
         self.fold(&opened, mail).await?;
-        if let Some(waker) = self.waker.get() {
+        if let Some(waker) = self.waker.get().and_then(Weak::upgrade) {
             waker.woke(Arc::clone(&opened)).await;
         }
         Ok(opened)

@@ -4,7 +4,13 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::{api::session::Authenticate, clock::Clock, config::Config, engine::Engine, random::Random};
+use crate::{
+    api::{session::Authenticate, uiaa},
+    clock::Clock,
+    config::Config,
+    engine::{Engine, registration::Registration},
+    random::Random,
+};
 
 /// Everything a handler may need; cloned as one `Arc`.
 pub struct Services {
@@ -18,6 +24,10 @@ pub struct Services {
     pub sessions: Arc<dyn Authenticate>,
     /// Accounts, rooms and what they stand on.
     pub engine: Arc<Engine>,
+    /// Registration tokens.
+    pub registration: Registration,
+    /// What clients have proven in user-interactive authentication.
+    pub interactive: uiaa::Sessions,
     /// Turns true when the server stops: long polls answer then.
     pub stopping: watch::Receiver<bool>,
 }

@@ -15,11 +15,14 @@ use ruma::api::client::{
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{Authenticate, BoxFuture, Ruma, RumaRouter, Services, Session, answer, front, json::Json};
+use super::{Authenticate, BoxFuture, Ruma, RumaRouter, Services, Session, answer, front, json::Json, uiaa};
 use crate::{
     clock::{ManualClock, Timestamp},
     config::Config,
-    engine::testing::{Machine, register},
+    engine::{
+        registration::Registration,
+        testing::{Machine, register},
+    },
     error::Error,
     random::SeededRandom,
     secret::SecretText,
@@ -70,7 +73,11 @@ async fn router() -> Router {
     let engine = Machine::new(1).start().await;
     let known = register(&engine, "al").await.session.into();
     let (_, stopping) = watch::channel(false);
+    let config = Config::default();
+    let registration = Registration::load(&config.registration, &engine).await.expect("tokens");
     let services = Services {
+        registration,
+        interactive: uiaa::Sessions::default(),
         config: Arc::new(Config::default()),
         clock: Arc::new(ManualClock::at(Timestamp(0))),
         random: Arc::new(SeededRandom::new(1)),

@@ -22,6 +22,9 @@ pub(super) fn run(config: Config) -> Result<(), Error> {
         for address in server.addresses() {
             show(&format!("Listening on {scheme}://{address}"))?;
         }
+        if let Some(token) = server.services().registration.bootstrap() {
+            show(&format!("Registration token: {}", token.expose()))?;
+        }
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}

@@ -1,0 +1,134 @@
+//! Registration ([spec](https://spec.matrix.org/latest/client-server-api/#account-registration-and-management)).
+
+use std::sync::Arc;
+
+use ruma::{
+    OwnedDeviceId,
+    api::client::{
+        account::{
+            check_registration_token_validity::v1 as validity,
+            get_username_availability::v3 as available,
+            register::{
+                RegistrationKind,
+                v3::{Request, Response},
+            },
+        },
+        uiaa::AuthType,
+    },
+};
+
+use super::uiaa;
+use crate::{
+    accounts::{self, NewDevice},
+    api::{Routes, Ruma, RumaRouter, Services, uiaa::Interactive},
+    config::RegistrationMode as Mode,
+    error::Error,
+    secret::SecretText,
+};
+
+pub(super) fn routes(router: Routes) -> Routes {
+    router.ruma(register).ruma(is_available).ruma(is_valid)
+}
+
+/// `POST /_matrix/client/v3/register`
+async fn register(services: Arc<Services>, request: Ruma<Interactive<Request>>) -> Result<Response, Error> {
+    let Interactive { request, auth } = request.body;
+    let flow = match services.config.registration.mode {
+        Mode::Closed => return Err(Error::forbidden("Registration is closed")),
+        _ if !matches!(request.kind, RegistrationKind::User) => {
+            return Err(Error::guest_forbidden("There are no guests here"));
+        }
+        _ if request.login_type.is_some() => return Err(Error::bad_request("There are no application services")),
+        Mode::Token => AuthType::RegistrationToken,
+        Mode::Open => AuthType::Dummy,
+    };
+    // Upper case is folded, not refused: people type names as they write them.
+    let name = request.username.map(|name| name.to_ascii_lowercase());
+    if let Some(name) = &name {
+        services.engine.accounts.check_name(name)?;
+    }
+    let proof = uiaa::registration(&services, flow.clone(), auth, |auth| {
+        let token = auth.token().unwrap_or_else(|| SecretText::new(String::new()));
+        if flow == AuthType::RegistrationToken {
+            let valid = services.registration.is_valid(&services.engine, &token)?;
+            if !valid {
+                return Err(Error::forbidden("The registration token is not valid"));
+            }
+        }
+        Ok(token)
+    })?;
+    let password = request.password.ok_or_else(|| Error::missing_param("The password is missing"))?;
+    let device = if request.inhibit_login {
+        None
+    } else {
+        let name = request.initial_device_display_name;
+        Some(new_device(request.device_id, name, request.refresh_token)?)
+    };
+    let name = name.unwrap_or_else(|| free_name(&services));
+    let (registration, clock) = (&services.registration, &services.engine.clock);
+    let proof = (services.config.registration.mode == Mode::Token).then_some(&proof);
+    let made = services.engine.accounts.register(&name, SecretText::new(password), device, false, |house| {
+        proof.map_or(Ok(Vec::new()), |token| registration.spend(house, clock.now(), token))
+    });
+    let (account, logged_in) = made.await.map_err(refused)?;
+    let mut response = Response::new(account.user_id.clone());
+    if let Some(logged_in) = logged_in {
+        response.device_id = Some(logged_in.device);
+        response.access_token = Some(logged_in.access.expose().to_owned());
+        response.refresh_token = logged_in.refresh.map(|token| token.expose().to_owned());
+        response.expires_in = logged_in.expires_in;
+    }
+    Ok(response)
+}
+
+/// `GET /_matrix/client/v3/register/available`
+async fn is_available(
+    services: Arc<Services>,
+    request: Ruma<available::Request>,
+) -> Result<available::Response, Error> {
+    if services.config.registration.mode == Mode::Closed {
+        return Err(Error::forbidden("Registration is closed"));
+    }
+    services.engine.accounts.check_name(&request.body.username.to_ascii_lowercase())?;
+    Ok(available::Response::new(true))
+}
+
+/// `GET /_matrix/client/v1/register/m.login.registration_token/validity`
+async fn is_valid(services: Arc<Services>, request: Ruma<validity::Request>) -> Result<validity::Response, Error> {
+    if services.config.registration.mode != Mode::Token {
+        return Err(Error::forbidden("Registration asks for no token"));
+    }
+    let token = SecretText::new(request.body.token);
+    let valid = services.registration.is_valid(&services.engine, &token)?;
+    Ok(validity::Response::new(valid))
+}
+
+/// The longest device id taken: an id is sealed beside the account's name in every token of the device.
+const LONGEST_DEVICE_ID: usize = 255;
+/// The most characters kept of a device's name.
+pub(super) const LONGEST_DEVICE_NAME: usize = 100;
+
+/// The device a client asks for. A name that is too long is cut: clients put in what their system says.
+pub(super) fn new_device(id: Option<OwnedDeviceId>, name: Option<String>, refresh: bool) -> Result<NewDevice, Error> {
+    let bad = |id: &OwnedDeviceId| {
+        id.as_str().is_empty() || id.as_str().len() > LONGEST_DEVICE_ID || id.as_str().contains(char::is_control)
+    };
+    if id.as_ref().is_some_and(bad) {
+        return Err(Error::invalid_param("The device id is not allowed"));
+    }
+    let name = name.map(|name| name.chars().take(LONGEST_DEVICE_NAME).collect());
+    Ok(NewDevice { id, name, refresh })
+}
+
+/// A name for who wants none.
+fn free_name(services: &Services) -> String {
+    services.random.bytes::<12>().map(|byte| char::from(b'a' + byte % 26)).iter().collect()
+}
+
+/// Here the only thing that is forbidden is a token that has just been used up.
+fn refused(error: accounts::Error) -> Error {
+    match error {
+        accounts::Error::Forbidden => Error::forbidden("The registration token is not valid"),
+        error => error.into(),
+    }
+}
