@@ -39,15 +39,20 @@ const replacements = {
     }));
     build.onLoad({ filter: /.*/, namespace: "empty" }, () => empty);
     build.onLoad({ filter: /.*/, namespace: "url" }, () => ({ contents: "export default 'i18n/languages.json'" }));
-    build.onLoad({ filter: /\.svg$/ }, async ({ path }) => ({
-      contents: `
-        import React from "react";
-        const url = ${JSON.stringify(`data:image/svg+xml;base64,${(await readFile(path)).toString("base64")}`)};
-        export const Icon = (props) => <svg {...props} />;
-        export default url;`,
-      loader: "jsx",
-      resolveDir: import.meta.dirname,
-    }));
+    build.onLoad({ filter: /\.svg$/ }, async ({ path }) => {
+      const svg = await readFile(path, "utf8");
+      const [, root, inner] = svg.match(/<svg([^>]*)>([\s\S]*)<\/svg>/);
+      const size = Object.fromEntries([...root.matchAll(/\b(viewBox|width|height)="([^"]*)"/g)].map((one) => one.slice(1)));
+      return {
+        contents: `
+          import React from "react";
+          const inner = { __html: ${JSON.stringify(inner)} };
+          export const Icon = (props) => <svg fill="none" {...${JSON.stringify(size)}} {...props} dangerouslySetInnerHTML={inner} />;
+          export default ${JSON.stringify(`data:image/svg+xml;base64,${Buffer.from(svg).toString("base64")}`)};`,
+        loader: "jsx",
+        resolveDir: import.meta.dirname,
+      };
+    });
   },
 };
 
