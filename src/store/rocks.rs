@@ -61,8 +61,13 @@ impl RocksBackend {
     /// [`Error::Corrupt`] when something else lies there, [`Error::Io`] when it cannot be read or is in use.
     pub fn open(directory: &Path) -> Result<Self, Error> {
         let cache = Cache::new_lru_cache(CACHE);
-        let open = |instance: Instance| Rocks::open(&directory.join(instance.name()), &cache);
-        Ok(Self { instances: [open(Instance::Records)?, open(Instance::Soup)?, open(Instance::Inbox)?] })
+        let open = &|instance: Instance| Rocks::open(&directory.join(instance.name()), &cache);
+        // Opening waits for the disk most of the time, so the three do it at once.
+        let [records, soup, inbox] = std::thread::scope(|scope| {
+            let threads = Instance::ALL.map(|instance| scope.spawn(move || open(instance)));
+            threads.map(|thread| thread.join().unwrap_or(Err(Error::Io)))
+        });
+        Ok(Self { instances: [records?, soup?, inbox?] })
     }
 
     fn of(&self, instance: Instance) -> &Rocks {
