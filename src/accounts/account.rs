@@ -148,7 +148,7 @@ impl Account {
             }
             let plain = serde_json::to_vec(&message).map_err(|_| journal::Error::Malformed)?;
             let position =
-                writing.append(journals, Stream::ToDevice, partition, Primer::default, &plain, &mut batch)?;
+                writing.append(journals, Stream::ToDevice, partition, |_| Primer::default(), &plain, &mut batch)?;
             placed.push(((message.device, position), message.message));
         }
         writing.change(journals, changes, &mut batch)?;

@@ -107,7 +107,8 @@ impl Account {
             let there = data.is_some();
             let row = BackupRow { version, room, session, data };
             let plain = serde_json::to_vec(&row).map_err(|_| journal::Error::Malformed)?;
-            let position = vault.append(journals, Stream::Backup, partition, Primer::default, &plain, &mut batch)?;
+            let position =
+                vault.append(journals, Stream::Backup, partition, |_| Primer::default(), &plain, &mut batch)?;
             placed.push((row.key(), there.then_some(position)));
         }
         vault.change(journals, plan.changes, &mut batch)?;

@@ -180,7 +180,7 @@ impl<L: Ledger> Owner<L> {
         journals: &Journals,
         stream: Stream,
         partition: Partition,
-        primer: impl FnOnce() -> Primer,
+        primer: impl FnOnce(&L) -> Primer,
         plain: &[u8],
         batch: &mut Batch,
     ) -> Result<Position, Error> {
@@ -194,7 +194,10 @@ impl<L: Ledger> Owner<L> {
             record.partition == partition && !record.closed
         }) {
             Some(at) => at,
-            None => self.open_window(journals, stream, partition, primer(), batch)?,
+            None => {
+                let primer = primer(&self.ledger);
+                self.open_window(journals, stream, partition, primer, batch)?
+            }
         };
         self.windows[at].append(journals, plain, batch)
     }

@@ -112,7 +112,7 @@ impl Rooms {
             depth: made.event.depth(),
         });
         let mut batch = Batch::default();
-        let row = Self::as_row(&made, partition);
+        let row = Self::as_row(&made, &writer.owner.ledger, partition);
         let (prepared, position) =
             writer.owner.prepare_change(&self.journals, Some(key.clone()), changes, row, &mut batch)?;
         let change = prepared.change(writer.owner.identity());

@@ -63,15 +63,9 @@ impl Row {
     }
 }
 
-/// What primes the compression of a window that `stored` opens: the structure of the room's events and the ids that
+/// What primes the compression of a window that `event` opens: the structure of the room's events and the ids that
 /// recur in them, never content, because content may be redacted while the window lives.
-pub(super) fn primer(event: &Event, stored: &StoredEvent, ledger: &RoomLedger) -> Primer {
-    let around = |from: &str, to: &str| -> String {
-        let text = &stored.text;
-        let start = text.find(from).unwrap_or(0);
-        let end = text[start..].find(to).map_or(text.len(), |end| start + end);
-        text.get(start..end).unwrap_or_default().to_owned()
-    };
+pub(super) fn primer(event: &Event, ledger: &RoomLedger) -> Primer {
     let mut structure = String::from(
         r#""body":"","msgtype":"m.text","m.mentions":{},"m.relates_to":{"event_id":"$","is_falling_back":true,"m.in_reply_to":{"event_id":"$"},"rel_type":"m.thread","key":""},"m.new_content":{},"type":"m.reaction","type":"m.room.message","type":"m.room.member","membership":"join","displayname":"","#,
     );
@@ -85,8 +79,12 @@ pub(super) fn primer(event: &Event, stored: &StoredEvent, ledger: &RoomLedger) -
     structure
         .push_str(r#",\"hashes\":{\"sha256\":\"\"},\"origin_server_ts\":1,\"prev_events\":[\"$\"],\"room_id\":\""#);
     structure.push_str(ledger.id.as_str());
-    structure.push_str(&serde_json::to_string(&around("\"sender\":", ",\"type\"")).unwrap_or_default());
-    structure.push_str(r#",\"type\":\"m.room.encrypted\"}","x":"m","d":""#);
+    structure.push_str(r#"\",\"sender\":\""#);
+    let sender = ledger.roster.id(event.sender());
+    structure.push_str(&sender.map(|id| id.to_string()).unwrap_or_default());
+    structure.push_str(r#"\",\"signatures\":{\""#);
+    structure.push_str(event.sender().server_name().as_str());
+    structure.push_str(r#"\":{\"ed25519:\":\"\"}},\"type\":\"m.room.encrypted\"}","x":"m","d":""#);
     Primer::new(structure.as_bytes())
 }
 

@@ -8,7 +8,7 @@ use super::{
     Error,
     core::{auth_events_for, authorise},
     hall::Rooms,
-    ledger::RoomChange,
+    ledger::{RoomChange, RoomLedger},
     room::{Room, Writer},
     row::{Row, primer},
     view::{Entry, Transaction},
@@ -17,7 +17,6 @@ use crate::{
     event::{Builder, Draft, Event, Parents, next_ts},
     journal::{NewRow, Stream},
     pseudonym::{MemberId, conceal},
-    seal::row::Primer,
     store::{Batch, Partition},
 };
 
@@ -27,7 +26,6 @@ pub(super) struct Made {
     pub(super) changes: Vec<RoomChange>,
     pub(super) replaces: Option<Arc<Event>>,
     pub(super) plain: Vec<u8>,
-    pub(super) primer: Primer,
     pub(super) transaction: Option<Transaction>,
 }
 
@@ -127,7 +125,6 @@ impl Rooms {
             Row::new(stored.clone(), transaction.as_ref(), replaces.as_ref().map(|replaced| ledger.stored(replaced)));
         let mut changes: Vec<RoomChange> =
             enrolled.into_iter().map(|(id, name)| RoomChange::Member(id, Some(name))).collect();
-        let primer = primer(&event, &stored, ledger);
         if event.is_state() {
             changes.push(RoomChange::State(stored));
         }
@@ -141,7 +138,7 @@ impl Rooms {
                 }
             }
         }
-        Ok(Made { event, changes, replaces, plain: row.encode()?, primer, transaction })
+        Ok(Made { event, changes, replaces, plain: row.encode()?, transaction })
     }
 
     /// Puts a made event's rows into `batch` and takes it into the writer's view.
@@ -152,17 +149,23 @@ impl Rooms {
         partition: Partition,
         batch: &mut Batch,
     ) -> Result<(), Error> {
-        let Made { changes, plain, primer, .. } = &made;
+        let Made { event, changes, plain, .. } = &made;
         writer.owner.change(&self.journals, changes.clone(), batch)?;
-        let primer = primer.clone();
-        let position = writer.owner.append(&self.journals, Stream::Timeline, partition, || primer, plain, batch)?;
+        let position = writer.owner.append(
+            &self.journals,
+            Stream::Timeline,
+            partition,
+            |ledger| primer(event, ledger),
+            plain,
+            batch,
+        )?;
         self.show(writer, made, position);
         Ok(())
     }
 
     /// A made event as the row of a new generation.
-    pub(super) fn as_row(made: &Made, partition: Partition) -> NewRow<'_> {
-        NewRow { stream: Stream::Timeline, partition, primer: made.primer.clone(), plain: &made.plain }
+    pub(super) fn as_row<'a>(made: &'a Made, ledger: &RoomLedger, partition: Partition) -> NewRow<'a> {
+        NewRow { stream: Stream::Timeline, partition, primer: primer(&made.event, ledger), plain: &made.plain }
     }
 
     /// Takes an event into the writer's view.
