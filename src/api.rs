@@ -14,11 +14,21 @@ pub mod uiaa;
 
 mod account;
 mod capabilities;
+mod create_room;
+mod directory;
 mod discovery;
+mod finish;
 mod health;
+mod history;
 mod login;
+mod membership;
+mod read_markers;
 mod register;
+mod relations;
 mod retention;
+mod send;
+mod spaces;
+mod state;
 mod thirdparty;
 mod voip;
 mod well_known;
@@ -44,11 +54,20 @@ pub fn router(services: Arc<Services>) -> Router {
     let families: &[fn(Routes) -> Routes] = &[
         account::routes,
         capabilities::routes,
+        create_room::routes,
+        directory::routes,
         discovery::routes,
         health::routes,
+        history::routes,
         login::routes,
+        membership::routes,
+        read_markers::routes,
         register::routes,
+        relations::routes,
         retention::routes,
+        send::routes,
+        spaces::routes,
+        state::routes,
         thirdparty::routes,
         voip::routes,
         well_known::routes,

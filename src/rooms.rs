@@ -2,23 +2,31 @@
 //!
 //! `core`, `create`, `visibility`, `relations` and `summary` are pure: no I/O, no clock, no tokio.
 
+mod change_state;
 pub mod core;
 pub mod create;
+pub mod directory;
+mod enter;
 mod error;
 mod found;
 mod hall;
+pub mod history;
 pub mod ledger;
+mod make;
 mod membership;
 mod read;
 pub mod relations;
 mod room;
 mod rotate;
 mod row;
+mod rules;
 mod send;
 pub mod show;
 pub mod summary;
+pub mod spaces;
 mod token;
 mod typing;
+mod upgrade;
 mod upkeep;
 mod view;
 pub mod visibility;
@@ -26,6 +34,7 @@ pub mod visibility;
 pub use self::{
     error::Error,
     hall::{Policy, Rooms},
+    make::Wish,
     membership::Change,
     room::Room,
     token::PageToken,

@@ -42,6 +42,36 @@ pub enum Error {
     /// The alias is taken.
     #[error("the alias is taken")]
     AliasTaken,
+    /// There is no such event, or the caller may not see it.
+    #[error("unknown event")]
+    UnknownEvent,
+    /// The alias leads nowhere.
+    #[error("unknown alias")]
+    UnknownAlias,
+    /// The alias is there already.
+    #[error("the alias exists")]
+    AliasExists,
+    /// The text is not an alias this server can have.
+    #[error("invalid alias")]
+    InvalidAlias,
+    /// The alias in a state event does not lead to the room.
+    #[error("the alias does not lead to the room")]
+    BadAlias,
+    /// The same user has annotated the event with the same key.
+    #[error("duplicate annotation")]
+    DuplicateAnnotation,
+    /// A thread cannot start at an event that relates to another.
+    #[error("a thread under a related event")]
+    NestedThread,
+    /// The pagination token is not one of this room.
+    #[error("unknown token")]
+    BadToken,
+    /// More of something than one request may ask for.
+    #[error("too many for one request")]
+    TooMany,
+    /// Nobody here can vouch for a restricted join.
+    #[error("no member can let the user in")]
+    NobodyVouches,
     /// An account failed.
     #[error("an account failed")]
     Account(#[from] accounts::Error),

@@ -46,6 +46,8 @@ pub struct Rooms {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) signer: Ed25519KeyPair,
     pub(super) policy: Policy,
+    /// Held from finding an alias free to taking it.
+    pub(super) naming: tokio::sync::Mutex<()>,
     open: RwLock<HashMap<OwnedRoomId, Arc<OnceCell<Arc<Room>>>>>,
 }
 
@@ -55,7 +57,16 @@ impl Rooms {
     pub fn new(accounts: Arc<Accounts>, clock: Arc<dyn Clock>, signer: Ed25519KeyPair, policy: Policy) -> Self {
         let house = Arc::clone(&accounts.house);
         let journals = accounts.journals().clone();
-        Self { accounts, house, journals, clock, signer, policy, open: RwLock::default() }
+        Self {
+            accounts,
+            house,
+            journals,
+            clock,
+            signer,
+            policy,
+            naming: tokio::sync::Mutex::default(),
+            open: RwLock::default(),
+        }
     }
 
     /// The accounts of the server.

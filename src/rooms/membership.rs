@@ -35,6 +35,16 @@ impl Rooms {
         target: &UserId,
         change: Change,
     ) -> Result<OwnedEventId, Error> {
+        self.check_invitee(target)?;
+        let draft = self.member_draft(room, sender, target, MembershipState::Invite, change);
+        let id = self.send(room, draft, None).await?;
+        let stripped = stripped_state(&room.view().state, target);
+        self.hand_over(room, target, Fact::Invited(stripped)).await?;
+        Ok(id)
+    }
+
+    /// Whether somebody of this name can be invited.
+    pub(super) fn check_invitee(&self, target: &UserId) -> Result<(), Error> {
         if target.server_name() != self.policy.server_name {
             return Err(Error::NoFederation);
         }
@@ -44,11 +54,18 @@ impl Rooms {
         if self.accounts.open(target).is_some_and(|account| blocks_invites(&account)) {
             return Err(Error::InviteBlocked);
         }
-        let draft = self.member_draft(room, sender, target, MembershipState::Invite, change);
-        let id = self.send(room, draft, None).await?;
-        let stripped = stripped_state(&room.view().state, target);
-        self.hand_over(room, target, Fact::Invited(stripped)).await?;
-        Ok(id)
+        Ok(())
+    }
+
+    /// What member events show of a user's profile.
+    pub(super) fn profile_of(&self, user: &UserId) -> Result<CanonicalJsonObject, Error> {
+        let house = self.house.view()?;
+        let profile = house.profiles.get(user.localpart()).filter(|_| user.server_name() == self.policy.server_name);
+        let fields = ["displayname", "avatar_url"].into_iter().filter_map(|field| {
+            let text = profile?.text(field)?;
+            Some((field.to_owned(), CanonicalJsonValue::String(text.to_owned())))
+        });
+        Ok(fields.collect())
     }
 
     /// Joins `account`, which is entitled to: the key first, then the event.
@@ -158,19 +175,11 @@ impl Rooms {
         membership: MembershipState,
         change: Change,
     ) -> Draft {
-        let mut content = CanonicalJsonObject::new();
+        let shows = matches!(membership, MembershipState::Join | MembershipState::Invite | MembershipState::Knock);
+        let profile = if shows { self.profile_of(target).ok() } else { None };
+        let mut content = profile.unwrap_or_default();
         let mut put = |field: &str, value: CanonicalJsonValue| content.insert(field.to_owned(), value);
         put("membership", CanonicalJsonValue::String(membership.to_string()));
-        if matches!(membership, MembershipState::Join | MembershipState::Invite | MembershipState::Knock) {
-            if let Ok(house) = self.house.view() {
-                let profile = house.profiles.get(target.localpart());
-                for field in ["displayname", "avatar_url"] {
-                    if let Some(text) = profile.and_then(|profile| profile.text(field)) {
-                        put(field, CanonicalJsonValue::String(text.to_owned()));
-                    }
-                }
-            }
-        }
         if let Some(reason) = change.reason {
             put("reason", CanonicalJsonValue::String(reason));
         }

@@ -11,6 +11,7 @@ use super::{
     ledger::{RoomChange, RoomLedger},
     room::{Room, Writer},
     row::{Row, primer},
+    rules::check,
     view::{Entry, Transaction},
 };
 use crate::{
@@ -87,6 +88,7 @@ impl Rooms {
         let ts = next_ts(self.clock.now(), self.policy.bucket, Some(ledger.last_ts));
         let event = Arc::new(builder.build(draft, &parents, &auth, ts)?);
         authorise(&event, &writer.view.state, &rules)?;
+        check(&event, &writer.view)?;
         self.describe(writer, event, transaction)
     }
 
@@ -130,12 +132,8 @@ impl Rooms {
         }
         if let Some(target) = event.redacts() {
             changes.push(RoomChange::Mark(target.to_owned(), true));
-            if let Some(entry) = writer.view.entry(target).filter(|entry| entry.event.is_state()) {
-                let redacted = crate::event::redact(&entry.event, &ledger.rules)?;
-                let current = entry.event.state_key().and_then(|key| writer.view.state.find(entry.event.kind(), key));
-                if current.is_some_and(|current| current.id() == target) {
-                    changes.push(RoomChange::State(ledger.stored(&redacted)));
-                }
+            if let Some(current) = writer.view.state.find_id(target) {
+                changes.push(RoomChange::State(ledger.stored(&crate::event::redact(current, &ledger.rules)?)));
             }
         }
         Ok(Made { event, changes, replaces, plain: row.encode()?, transaction })

@@ -87,7 +87,10 @@ pub fn show_state(view: &View, event: &Arc<Event>, viewer: &Viewer<'_>, now: Tim
 pub fn as_it_stands(view: &View, event: &Arc<Event>) -> Arc<Event> {
     match view.entry(event.id()) {
         Some(entry) => Arc::clone(&entry.event),
-        None => Arc::clone(event),
+        None => {
+            let current = event.state_key().and_then(|key| view.state.find(event.kind(), key));
+            Arc::clone(current.filter(|current| current.id() == event.id()).unwrap_or(event))
+        }
     }
 }
 

@@ -115,6 +115,12 @@ impl View {
         self.timeline.last().map_or(Position::START, |entry| entry.position)
     }
 
+    /// The position of the oldest event.
+    #[must_use]
+    pub fn start(&self) -> Position {
+        self.timeline.front().map_or(Position::START, |entry| entry.position)
+    }
+
     /// The event a read position is served on: the one named while it is served, else the newest at or before the
     /// position, else the oldest of the timeline.
     #[must_use]
@@ -159,7 +165,12 @@ impl View {
     }
 
     fn redact(&mut self, target: &EventId, because: &Arc<Event>) {
-        let Some(entry) = self.entry(target).cloned() else { return };
+        let Some(entry) = self.entry(target).cloned() else {
+            // State outlives its place in the timeline.
+            let current = self.state.find_id(target).and_then(|event| event::redact(event, &self.rules).ok());
+            current.map(|redacted| self.state.insert(Arc::new(redacted)));
+            return;
+        };
         if entry.redacted_because.is_some() {
             return;
         }

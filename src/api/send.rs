@@ -1,0 +1,96 @@
+//! Sending and redacting events ([spec](https://spec.matrix.org/latest/client-server-api/#sending-events-to-a-room)).
+
+use std::sync::Arc;
+
+use ruma::{
+    CanonicalJsonObject, OwnedEventId, RoomId,
+    api::client::{
+        message::send_message_event::v3 as send,
+        redact::redact_event::v3 as redact,
+        room::{report_content::v3 as report_event, report_room::v3 as report_room},
+    },
+    canonical_json::CanonicalJsonValue,
+};
+
+use crate::{
+    api::{Routes, Ruma, RumaRouter, Services, Session},
+    error::Error,
+    event::{Draft, build::content_from},
+    rooms::{Transaction, history::seen},
+};
+
+pub(super) fn routes(router: Routes) -> Routes {
+    router.ruma(send_event).ruma(redact_event).ruma(report_an_event).ruma(report_a_room)
+}
+
+/// The longest transaction id taken: it is stored with the event.
+const MAX_TRANSACTION_ID: usize = 255;
+
+fn transaction(session: &Session, id: &ruma::TransactionId) -> Result<Transaction, Error> {
+    if id.as_bytes().len() > MAX_TRANSACTION_ID {
+        return Err(Error::invalid_param("The transaction id is too long"));
+    }
+    Ok(Transaction { device: session.device_id.clone(), id: id.to_string() })
+}
+
+/// `PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}`
+async fn send_event(services: Arc<Services>, request: Ruma<send::Request>) -> Result<send::Response, Error> {
+    let send::Request { room_id, event_type, txn_id, body, .. } = request.body;
+    let transaction = transaction(&request.session, &txn_id)?;
+    let mut content = content_from(body.json().get()).map_err(crate::rooms::Error::from)?;
+    let kind = event_type.to_string();
+    let redacts = if kind == "m.room.redaction" { target(&mut content)? } else { None };
+    let draft = Draft { redacts, ..Draft::message(&room_id, &request.session.user_id, &kind, content) };
+    Ok(send::Response::new(put(&services, &request.session, &room_id, draft, transaction).await?))
+}
+
+/// `PUT /_matrix/client/v3/rooms/{roomId}/redact/{eventId}/{txnId}`
+async fn redact_event(services: Arc<Services>, request: Ruma<redact::Request>) -> Result<redact::Response, Error> {
+    let redact::Request { room_id, event_id, txn_id, reason, .. } = request.body;
+    let transaction = transaction(&request.session, &txn_id)?;
+    let reason = reason.map(|reason| ("reason".to_owned(), CanonicalJsonValue::String(reason)));
+    let content: CanonicalJsonObject = reason.into_iter().collect();
+    let draft = Draft::message(&room_id, &request.session.user_id, "m.room.redaction", content);
+    let draft = Draft { redacts: Some(event_id), ..draft };
+    Ok(redact::Response::new(put(&services, &request.session, &room_id, draft, transaction).await?))
+}
+
+async fn put(
+    services: &Services,
+    session: &Session,
+    room: &RoomId,
+    draft: Draft,
+    transaction: Transaction,
+) -> Result<OwnedEventId, Error> {
+    let rooms = &services.engine.rooms;
+    let room = rooms.joined(room, session.account()).await?;
+    Ok(rooms.send(&room, draft, Some(transaction)).await?)
+}
+
+/// The target of a redaction that is sent as an event: taken out of the content, as the room version says where it stands.
+fn target(content: &mut CanonicalJsonObject) -> Result<Option<OwnedEventId>, Error> {
+    let Some(target) = content.remove("redacts") else { return Ok(None) };
+    let target = target.as_str().and_then(|target| OwnedEventId::try_from(target).ok());
+    target.map(Some).ok_or_else(|| Error::bad_json("The event to redact is not an event id"))
+}
+
+/// `POST /_matrix/client/v3/rooms/{roomId}/report/{eventId}`: taken and dropped (`doc/threats.md`).
+async fn report_an_event(
+    services: Arc<Services>,
+    request: Ruma<report_event::Request>,
+) -> Result<report_event::Response, Error> {
+    let report_event::Request { room_id, event_id, .. } = request.body;
+    let room = services.engine.rooms.joined(&room_id, request.session.account()).await;
+    let room = room.map_err(|_| Error::not_found("Unknown event"))?;
+    seen(&room.view(), &request.session.user_id, &event_id).ok_or_else(|| Error::not_found("Unknown event"))?;
+    Ok(report_event::Response::new())
+}
+
+/// `POST /_matrix/client/v3/rooms/{roomId}/report`: taken and dropped (`doc/threats.md`).
+async fn report_a_room(
+    services: Arc<Services>,
+    request: Ruma<report_room::Request>,
+) -> Result<report_room::Response, Error> {
+    services.engine.rooms.reach(&request.body.room_id, request.session.account()).await?;
+    Ok(report_room::Response::new())
+}

@@ -1,0 +1,60 @@
+//! Room state, read and set ([spec](https://spec.matrix.org/latest/client-server-api/#getting-events-for-a-room)).
+
+use std::sync::Arc;
+
+use ruma::{
+    api::client::state::{
+        get_state_event_for_key::v3::{self as get_one, StateEventFormat},
+        get_state_events::v3 as get_all,
+        send_state_event::v3 as set,
+    },
+    serde::Raw,
+};
+
+use crate::{
+    api::{Routes, Ruma, RumaRouter, Services, finish::finish},
+    error::Error,
+    event::{Shape, build::content_from},
+    rooms::show::{Viewer, show_state},
+};
+
+pub(super) fn routes(router: Routes) -> Routes {
+    router.ruma(get_state).ruma(get_state_event).ruma(set_state_event)
+}
+
+/// `GET /_matrix/client/v3/rooms/{roomId}/state`
+async fn get_state(services: Arc<Services>, request: Ruma<get_all::Request>) -> Result<get_all::Response, Error> {
+    let session = &request.session;
+    let room = services.engine.rooms.readable(&request.body.room_id, session.account()).await?;
+    let (view, now) = (room.view(), services.clock.now());
+    let viewer = Viewer { user: &session.user_id, device: Some(&session.device_id) };
+    let shown = view.state.iter().map(|event| Raw::from_json(show_state(&view, event, &viewer, now, Shape::Full)));
+    Ok(get_all::Response::new(shown.collect()))
+}
+
+/// `GET /_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}`
+async fn get_state_event(services: Arc<Services>, request: Ruma<get_one::Request>) -> Result<get_one::Response, Error> {
+    let (session, body) = (&request.session, &request.body);
+    let room = services.engine.rooms.readable(&body.room_id, session.account()).await?;
+    let view = room.view();
+    let event = view.state.find(&body.event_type.to_string(), &body.state_key);
+    let event = event.ok_or_else(|| Error::not_found("There is no such state"))?;
+    if body.format != StateEventFormat::Event {
+        return Ok(get_one::Response::new(event.content().to_owned()));
+    }
+    let viewer = Viewer { user: &session.user_id, device: Some(&session.device_id) };
+    Ok(get_one::Response::new(show_state(&view, event, &viewer, services.clock.now(), Shape::Full)))
+}
+
+/// `PUT /_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}`
+async fn set_state_event(services: Arc<Services>, request: Ruma<set::Request>) -> Result<set::Response, Error> {
+    let (rooms, account) = (Arc::clone(&services.engine.rooms), Arc::clone(request.session.account()));
+    let set::Request { room_id, event_type, state_key, body, .. } = request.body;
+    let content = content_from(body.json().get()).map_err(crate::rooms::Error::from)?;
+    let work = async move {
+        // Memberships of who is not in yet begin at the membership endpoints; all other state needs a member.
+        let room = rooms.joined(&room_id, &account).await?;
+        rooms.set_state(&room, &account, &event_type.to_string(), &state_key, content).await
+    };
+    Ok(set::Response::new(finish(work).await?))
+}

@@ -1,0 +1,277 @@
+//! Reading the timeline page by page: what `/messages`, `/context`, `/relations`, `/threads` and `/timestamp_to_event` choose.
+//!
+//! Pure: walks a view, and returns only what its viewer may see.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use ruma::{
+    EventId, OwnedEventId, UserId,
+    api::client::filter::{RoomEventFilter, UrlFilter},
+};
+
+use super::{
+    core::StateMap,
+    show::{Sight, as_it_stands},
+    view::{Entry, View},
+};
+use crate::{
+    clock::Timestamp,
+    event::{Event, Relation},
+    journal::Position,
+};
+
+/// The most events of one page, whatever the client asks for.
+pub const MAX_PAGE: usize = 1000;
+
+/// How deep relations of relations are followed (spec: `recurse`; at least 3).
+pub const MAX_RECURSION: u32 = 3;
+
+/// Which part of a timeline.
+#[derive(Clone, Copy)]
+pub struct Span {
+    /// Start at this gap; at the newest or the oldest event when there is none.
+    pub from: Option<Position>,
+    /// End at this gap.
+    pub to: Option<Position>,
+    /// Whether newer events come first.
+    pub backward: bool,
+    /// The most events.
+    pub limit: usize,
+}
+
+/// A page.
+pub struct Page {
+    /// Its events, in the direction asked for.
+    pub chunk: Vec<Arc<Entry>>,
+    /// The gap it starts at.
+    pub start: Position,
+    /// The gap the next page starts at; none when there is nothing more.
+    pub end: Option<Position>,
+}
+
+/// Whether an event passes a client's filter.
+#[must_use]
+pub fn passes(filter: &RoomEventFilter, event: &Event) -> bool {
+    let kind_in = |patterns: &[String]| patterns.iter().any(|pattern| matches_type(pattern, event.kind()));
+    if filter.types.as_deref().is_some_and(|types| !kind_in(types)) || kind_in(&filter.not_types) {
+        return false;
+    }
+    let sent_by = |senders: &[ruma::OwnedUserId]| senders.iter().any(|sender| sender == event.sender());
+    if filter.senders.as_deref().is_some_and(|senders| !sent_by(senders)) || sent_by(&filter.not_senders) {
+        return false;
+    }
+    if filter.rooms.as_ref().is_some_and(|rooms| !rooms.iter().any(|room| room == event.room_id()))
+        || filter.not_rooms.iter().any(|room| room == event.room_id())
+    {
+        return false;
+    }
+    match filter.url_filter {
+        Some(UrlFilter::EventsWithUrl) => event.content_str("url").is_some(),
+        Some(UrlFilter::EventsWithoutUrl) => event.content_str("url").is_none(),
+        None => true,
+    }
+}
+
+/// Whether `kind` fits a pattern in which `*` stands for any text (spec: filtering).
+fn matches_type(pattern: &str, kind: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else { return pattern == kind };
+    let Some(mut text) = kind.strip_prefix(start) else { return false };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let end = parts.pop().unwrap_or_default();
+    for part in parts {
+        let Some(at) = text.find(part) else { return false };
+        text = &text[at + part.len()..];
+    }
+    text.ends_with(end)
+}
+
+/// A page of the timeline.
+#[must_use]
+pub fn page(view: &View, user: &UserId, span: Span, filter: &RoomEventFilter) -> Page {
+    let sight = Sight::of(view, user);
+    let limit = span.limit.clamp(1, MAX_PAGE);
+    let len = view.timeline.len();
+    let edge = |gap: Option<Position>, none: usize| gap.map_or(none, |gap| view.index_of(gap));
+    let (first, last) = if span.backward { (len, 0) } else { (0, len) };
+    let (from, to) = (edge(span.from, first), edge(span.to, last));
+    let gap = |index: usize| {
+        let next = || Position(view.end().0.saturating_add(1));
+        view.timeline.get(index).map_or_else(next, |entry| entry.position)
+    };
+    let mut chunk = Vec::new();
+    let mut at = from;
+    while chunk.len() < limit && if span.backward { at > to } else { at < to } {
+        let index = if span.backward { at - 1 } else { at };
+        let Some(entry) = view.timeline.get(index) else { break };
+        if passes(filter, &entry.event) && sight.allows(index, entry) {
+            chunk.push(Arc::clone(entry));
+        }
+        at = if span.backward { index } else { index + 1 };
+    }
+    // Looking back ends where the timeline begins; looking ahead ends when there was nothing.
+    let more = if span.backward { at > 0 } else { !chunk.is_empty() };
+    Page { chunk, start: span.from.unwrap_or_else(|| gap(from)), end: more.then(|| gap(at)) }
+}
+
+/// The events around one: older ones newest first, newer ones oldest first.
+pub struct Around {
+    /// Before it.
+    pub before: Page,
+    /// After it.
+    pub after: Page,
+    /// The state after the newest event shown.
+    pub state: StateMap,
+}
+
+/// The surroundings of the entry of `id`, at most `limit` events.
+#[must_use]
+pub fn around(view: &View, user: &UserId, entry: &Entry, limit: usize, filter: &RoomEventFilter) -> Around {
+    let next = Position(entry.position.0.saturating_add(1));
+    let span = Span { from: None, to: None, backward: true, limit };
+    let empty = |gap: Position| Page { chunk: Vec::new(), start: gap, end: Some(gap) };
+    let (older, newer) = (limit / 2, limit.div_ceil(2));
+    let (before, after) = if limit == 0 {
+        (empty(entry.position), empty(next))
+    } else {
+        let before = page(view, user, Span { from: Some(entry.position), limit: older.max(1), ..span }, filter);
+        let ahead = Span { from: Some(next), backward: false, limit: newer, ..span };
+        (before, page(view, user, ahead, filter))
+    };
+    let newest = after.chunk.last().map_or(entry.position, |last| last.position);
+    let state = view.state_after(view.index_of(newest));
+    Around { before, after, state }
+}
+
+/// The entry of an event that `user` may see.
+#[must_use]
+pub fn seen<'a>(view: &'a View, user: &UserId, id: &EventId) -> Option<&'a Arc<Entry>> {
+    view.entry(id).filter(|entry| super::show::may_see(view, entry, user))
+}
+
+/// Which relations.
+#[derive(Clone, Copy)]
+pub struct Related<'a> {
+    /// Of this type alone.
+    pub rel_type: Option<&'a str>,
+    /// From events of this type alone.
+    pub kind: Option<&'a str>,
+    /// Whether relations of relations count too.
+    pub recurse: bool,
+}
+
+/// A page of the events that relate to `id`.
+#[must_use]
+pub fn related(view: &View, user: &UserId, id: &EventId, which: Related<'_>, span: Span) -> Page {
+    let sight = Sight::of(view, user);
+    let mut found = Vec::new();
+    let mut level: Vec<OwnedEventId> = vec![id.to_owned()];
+    let mut met: BTreeSet<OwnedEventId> = level.iter().cloned().collect();
+    for _ in 0..if which.recurse { MAX_RECURSION } else { 1 } {
+        let children: Vec<_> = level.iter().filter_map(|id| view.relations.get(id)).flatten().cloned().collect();
+        level = Vec::new();
+        for child in children {
+            if met.insert(child.event.id().to_owned()) && sight.allows(view.index_of(child.position), &child) {
+                level.push(child.event.id().to_owned());
+                found.push(child);
+            }
+        }
+    }
+    found.retain(|child| {
+        let rel_type = |relation: Relation| relation.rel_type.as_deref() == which.rel_type;
+        which.kind.is_none_or(|kind| child.event.kind() == kind)
+            && (which.rel_type.is_none() || child.event.relation().is_some_and(rel_type))
+    });
+    cut(found, span)
+}
+
+/// The part of unordered entries that `span` asks for.
+fn cut(mut entries: Vec<Arc<Entry>>, span: Span) -> Page {
+    let (low, high) = if span.backward { (span.to, span.from) } else { (span.from, span.to) };
+    entries
+        .retain(|entry| low.is_none_or(|low| entry.position >= low) && high.is_none_or(|high| entry.position < high));
+    entries.sort_by_key(|entry| entry.position);
+    if span.backward {
+        entries.reverse();
+    }
+    let limit = span.limit.clamp(1, MAX_PAGE);
+    let more = entries.len() > limit;
+    entries.truncate(limit);
+    let gap = |entry: &Entry| Position(entry.position.0 + u64::from(!span.backward));
+    let end = entries.last().filter(|_| more).map(|last| gap(last));
+    let start =
+        span.from.or_else(|| entries.first().map(|first| Position(first.position.0 + u64::from(span.backward))));
+    Page { chunk: entries, start: start.unwrap_or(Position::START), end }
+}
+
+/// A page of thread roots, the thread with the newest event first; `from` and the page's gaps stand for those newest events.
+#[must_use]
+pub fn threads(view: &View, user: &UserId, participated: bool, from: Option<Position>, limit: usize) -> Page {
+    let sight = Sight::of(view, user);
+    let mut found: Vec<(Position, Arc<Entry>)> = Vec::new();
+    for (id, children) in &view.relations {
+        let in_thread = |child: &Arc<Entry>| {
+            child.event.relation().is_some_and(|relation| relation.target("m.thread").is_some())
+                && sight.allows(view.index_of(child.position), child)
+        };
+        let Some(latest) = children.iter().rev().find(|child| in_thread(child)) else { continue };
+        let Some(root) = seen(view, user, id) else { continue };
+        let took_part = |child: &Arc<Entry>| child.event.sender() == user && in_thread(child);
+        if participated && root.event.sender() != user && !children.iter().any(took_part) {
+            continue;
+        }
+        if from.is_none_or(|from| latest.position < from) {
+            found.push((latest.position, Arc::clone(root)));
+        }
+    }
+    found.sort_by_key(|(latest, _)| std::cmp::Reverse(*latest));
+    let limit = limit.clamp(1, MAX_PAGE);
+    let end = found.get(limit).map(|_| found[limit - 1].0);
+    let start = from.unwrap_or_else(|| view.end());
+    Page { chunk: found.into_iter().take(limit).map(|(_, root)| root).collect(), start, end }
+}
+
+/// The event closest to a time: the first at or after it, or the last at or before it.
+#[must_use]
+pub fn at_time<'a>(view: &'a View, user: &UserId, ts: Timestamp, backward: bool) -> Option<&'a Arc<Entry>> {
+    let sight = Sight::of(view, user);
+    let mut entries = view.timeline.iter().enumerate();
+    let fits = |index: usize, entry: &Entry| {
+        (if backward { entry.event.ts() <= ts } else { entry.event.ts() >= ts }) && sight.allows(index, entry)
+    };
+    let found = if backward {
+        entries.rfind(|(index, entry)| fits(*index, entry))
+    } else {
+        entries.find(|(index, entry)| fits(*index, entry))
+    };
+    found.map(|(_, entry)| entry)
+}
+
+/// The member events of who sent these events, as of the first of them: lazily loaded members.
+#[must_use]
+pub fn members_of(view: &View, chunk: &[Arc<Entry>]) -> Vec<Arc<Event>> {
+    let Some(first) = chunk.first() else { return Vec::new() };
+    let senders: BTreeSet<&UserId> = chunk.iter().map(|entry| entry.event.sender()).collect();
+    let member = |user: &&UserId| first.before.member(user).or_else(|| view.state.member(user));
+    senders.iter().filter_map(member).map(|event| as_it_stands(view, event)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, kind, fits) in [
+            ("m.room.message", "m.room.message", true),
+            ("m.room.message", "m.room.messages", false),
+            ("m.room.*", "m.room.name", true),
+            ("*", "x", true),
+            ("*.name", "m.room.name", true),
+            ("m.*.name", "m.room.topic", false),
+            ("m*room*name", "m.room.name", true),
+            ("m.room.*", "m.roo", false),
+        ] {
+            assert_eq!(matches_type(pattern, kind), fits, "{pattern} {kind}");
+        }
+    }
+}
