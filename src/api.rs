@@ -13,6 +13,7 @@ pub mod session;
 pub mod uiaa;
 
 mod account;
+mod backup;
 mod capabilities;
 mod create_room;
 mod directory;
@@ -20,6 +21,7 @@ mod discovery;
 mod finish;
 mod health;
 mod history;
+mod keys;
 mod login;
 mod membership;
 mod read_markers;
@@ -30,6 +32,7 @@ mod send;
 mod spaces;
 mod state;
 mod thirdparty;
+mod to_device;
 mod voip;
 mod well_known;
 
@@ -53,12 +56,14 @@ pub type Routes = Router<Arc<Services>>;
 pub fn router(services: Arc<Services>) -> Router {
     let families: &[fn(Routes) -> Routes] = &[
         account::routes,
+        backup::routes,
         capabilities::routes,
         create_room::routes,
         directory::routes,
         discovery::routes,
         health::routes,
         history::routes,
+        keys::routes,
         login::routes,
         membership::routes,
         read_markers::routes,
@@ -69,6 +74,7 @@ pub fn router(services: Arc<Services>) -> Router {
         spaces::routes,
         state::routes,
         thirdparty::routes,
+        to_device::routes,
         voip::routes,
         well_known::routes,
     ];

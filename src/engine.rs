@@ -19,6 +19,7 @@ use crate::{
     accounts::{self, Accounts},
     clock::Clock,
     config::{self, Config},
+    e2ee::E2ee,
     house::House,
     journal::Journals,
     random::Random,
@@ -41,6 +42,8 @@ pub struct Engine {
     pub accounts: Arc<Accounts>,
     /// Rooms.
     pub rooms: Arc<Rooms>,
+    /// Devices' keys, messages and backups.
+    pub e2ee: E2ee,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -104,7 +107,8 @@ impl Engine {
             Arc::new(Accounts::new(journals.clone(), Arc::clone(&clock), Arc::clone(&house), settings.accounts));
         let rooms = Arc::new(Rooms::new(Arc::clone(&accounts), Arc::clone(&clock), signer, settings.rooms));
         accounts.on_wake(&(Arc::clone(&rooms) as _));
-        Ok(Self { journals, house, accounts, rooms, clock })
+        let e2ee = E2ee::new(Arc::clone(&rooms));
+        Ok(Self { journals, house, accounts, rooms, e2ee, clock })
     }
 }
 

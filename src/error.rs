@@ -160,6 +160,14 @@ impl Error {
         Self::standard(StatusCode::FORBIDDEN, ErrorKind::WrongRoomKeysVersion(data), "Wrong backup version")
     }
 
+    /// 400: a signature on keys that must be there is not, or is wrong.
+    #[must_use]
+    pub fn invalid_signature(message: &'static str) -> Self {
+        // ruma knows this code as text only.
+        let kind = serde_json::from_value(serde_json::json!({ "errcode": "M_INVALID_SIGNATURE" }));
+        Self::standard(StatusCode::BAD_REQUEST, kind.unwrap_or(ErrorKind::Unknown), message)
+    }
+
     /// 401 without an error code: the client goes through user-interactive authentication
     /// ([spec](https://spec.matrix.org/latest/client-server-api/#user-interactive-authentication-api)).
     #[must_use]

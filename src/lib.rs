@@ -12,6 +12,7 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod e2ee;
 pub mod engine;
 pub mod error;
 pub mod event;

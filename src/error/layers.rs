@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Error;
-use crate::{accounts, house, journal, rooms};
+use crate::{accounts, e2ee, house, journal, rooms};
 
 /// When a client that was told to come back may do so.
 const SOON: Duration = Duration::from_secs(2);
@@ -70,6 +70,29 @@ impl From<rooms::Error> for Error {
             E::TooMany => Self::bad_request("Too many for one request"),
             E::NobodyVouches => Self::unable_to_authorise_join("Nobody here can let you in"),
             E::AliasTaken => Self::room_in_use("The alias is taken"),
+            E::Account(error) => error.into(),
+            E::House(error) => error.into(),
+            E::Journal(error) => error.into(),
+        }
+    }
+}
+
+impl From<e2ee::Error> for Error {
+    fn from(error: e2ee::Error) -> Self {
+        use e2ee::Error as E;
+        match error {
+            E::NotYours => Self::bad_json("The keys name another user or device"),
+            E::Malformed => Self::bad_json("The keys have an unexpected shape"),
+            // Clients look for these words to learn that they have lost track of their keys.
+            E::Exists => Self::bad_request("One time key already exists"),
+            E::TooLarge => Self::too_large("A key or message is too large"),
+            E::TooMany => Self::bad_request("Too many at once"),
+            E::InvalidSignature => Self::invalid_signature("A signature is missing or wrong"),
+            E::NoMaster => Self::missing_param("There is no master key"),
+            E::Unauthorised => Self::forbidden("Replacing keys needs authentication"),
+            E::NotFound => Self::not_found("Not found"),
+            E::WrongVersion(current) => Self::wrong_backup_version(current.to_string()),
+            E::OtherBackup => Self::invalid_param("The backup cannot be changed like this"),
             E::Account(error) => error.into(),
             E::House(error) => error.into(),
             E::Journal(error) => error.into(),
