@@ -31,6 +31,7 @@ mod retention;
 mod send;
 mod spaces;
 mod state;
+mod sync;
 mod thirdparty;
 mod to_device;
 mod voip;
@@ -73,6 +74,7 @@ pub fn router(services: Arc<Services>) -> Router {
         send::routes,
         spaces::routes,
         state::routes,
+        sync::routes,
         thirdparty::routes,
         to_device::routes,
         voip::routes,

@@ -22,6 +22,7 @@ use crate::{
     e2ee::E2ee,
     house::House,
     journal::Journals,
+    push::Counters,
     random::Random,
     rooms::{self, Rooms},
     seal::{
@@ -30,6 +31,7 @@ use crate::{
         slots::{FileMedium, Medium, Slots},
     },
     store::{Class, Durability, RocksBackend, Store},
+    sync::classic::Syncs,
 };
 
 /// The layers below the API.
@@ -44,6 +46,10 @@ pub struct Engine {
     pub rooms: Arc<Rooms>,
     /// Devices' keys, messages and backups.
     pub e2ee: E2ee,
+    /// Unread counts.
+    pub counters: Arc<Counters>,
+    /// Classic syncs.
+    pub syncs: Arc<Syncs>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -108,13 +114,16 @@ impl Engine {
         let rooms = Arc::new(Rooms::new(Arc::clone(&accounts), Arc::clone(&clock), signer, settings.rooms));
         accounts.on_wake(&(Arc::clone(&rooms) as _));
         let e2ee = E2ee::new(Arc::clone(&rooms));
-        Ok(Self { journals, house, accounts, rooms, e2ee, clock })
+        let counters = Arc::new(Counters::default());
+        let syncs = Arc::new(Syncs::new(Arc::clone(&rooms), Arc::clone(&counters)));
+        Ok(Self { journals, house, accounts, rooms, e2ee, counters, syncs, clock })
     }
 }
 
 impl Engine {
     /// Makes everything durable and lets go of the store.
     pub async fn close(&self) {
+        self.syncs.save_all().await;
         self.merge().await;
         self.journals.store.shutdown().await;
     }

@@ -3,7 +3,11 @@
 //! Owns the stored form of push rules. The rules lie in the vault as account data of type [`RULES`]; what the
 //! specification predefines is merged in whenever they are read, so that rules added to it later reach every account.
 
+pub mod count;
+
 use ruma::{UserId, push::Ruleset};
+
+pub use self::count::{Counters, Counts, Tally};
 
 use crate::accounts::vault::VaultLedger;
 

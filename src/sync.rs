@@ -2,4 +2,5 @@
 //!
 //! Owns connections, tokens and the form of their answers. Changes nothing but what a client acknowledges.
 
+pub mod classic;
 pub mod parts;

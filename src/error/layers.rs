@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Error;
-use crate::{accounts, e2ee, house, journal, rooms};
+use crate::{accounts, e2ee, house, journal, rooms, sync};
 
 /// When a client that was told to come back may do so.
 const SOON: Duration = Duration::from_secs(2);
@@ -96,6 +96,19 @@ impl From<e2ee::Error> for Error {
             E::Account(error) => error.into(),
             E::House(error) => error.into(),
             E::Journal(error) => error.into(),
+        }
+    }
+}
+
+impl From<sync::classic::Error> for Error {
+    fn from(error: sync::classic::Error) -> Self {
+        use sync::classic::Error as E;
+        match error {
+            E::Ended => Self::unknown_token(false),
+            E::Since => Self::invalid_param("This is no sync token of this device"),
+            E::Filter => Self::invalid_param("This is no filter of this account"),
+            E::House(error) => error.into(),
+            E::Account(error) => error.into(),
         }
     }
 }

@@ -1,0 +1,66 @@
+//! Syncing ([spec](https://spec.matrix.org/latest/client-server-api/#syncing)).
+
+use std::sync::Arc;
+
+use axum::http::Response;
+use ruma::{
+    api::{
+        OutgoingBodyJson, OutgoingResponse,
+        client::sync::sync_events::v3::{Filter as Asked, Request},
+        error::IntoHttpError,
+    },
+    exports::serde::Serialize,
+};
+
+use crate::{
+    api::{Routes, Ruma, RumaRouter, Services, Session},
+    error::Error,
+    sync::classic::{Answer, Ask, Error as SyncError, Filter},
+};
+
+pub(super) fn routes(router: Routes) -> Routes {
+    router.ruma(sync)
+}
+
+/// `GET /_matrix/client/v3/sync`
+async fn sync(services: Arc<Services>, request: Ruma<Request>) -> Result<Synced, Error> {
+    let Request { filter, since, full_state, timeout, use_state_after, .. } = request.body;
+    let ask = Ask {
+        since,
+        filter: filter_of(&request.session, filter)?,
+        full_state,
+        use_state_after,
+        timeout: timeout.unwrap_or_default(),
+    };
+    let answer = services.engine.syncs.sync(&request.session.inner, ask, services.stopping.clone()).await?;
+    Ok(Synced(answer))
+}
+
+/// The filter a client gave, or the one it stored under the id it gave.
+fn filter_of(session: &Session, asked: Option<Asked>) -> Result<Filter, SyncError> {
+    match asked {
+        None => Filter::new(Default::default()),
+        Some(Asked::FilterDefinition(definition)) => Filter::new(definition),
+        Some(Asked::FilterId(id)) => {
+            let vault = session.account().view();
+            Filter::stored(vault.filters.get(&id).ok_or(SyncError::Filter)?)
+        }
+        Some(_) => Err(SyncError::Filter),
+    }
+}
+
+/// An answer, written as it is.
+struct Synced(Answer);
+
+/// The body of a [`Synced`] answer.
+#[derive(Serialize, OutgoingBodyJson)]
+#[serde(transparent)]
+struct Body(Answer);
+
+impl OutgoingResponse for Synced {
+    type Body = Body;
+
+    fn try_into_http_response_inner(self) -> Result<Response<Body>, IntoHttpError> {
+        Ok(Response::new(Body(self.0)))
+    }
+}

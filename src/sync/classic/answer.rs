@@ -1,0 +1,174 @@
+//! The answer to a sync, as it is written (spec: `GET /sync`).
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::push::Tally;
+
+/// What a client is told.
+#[derive(Default, Serialize)]
+pub struct Answer {
+    /// The token of the next sync.
+    pub next_batch: String,
+    /// Rooms.
+    pub rooms: Rooms,
+    /// Presence, of which nothing is told.
+    pub presence: Events,
+    /// Global account data.
+    pub account_data: Events,
+    /// To-device messages.
+    pub to_device: Events<Arc<RawValue>>,
+    /// Whose devices to ask about, and whose no longer matter.
+    pub device_lists: DeviceLists,
+    /// One-time keys left, by algorithm.
+    pub device_one_time_keys_count: BTreeMap<String, u64>,
+    /// Algorithms with an unused fallback key.
+    pub device_unused_fallback_key_types: Vec<String>,
+}
+
+impl Answer {
+    /// Whether there is nothing a client waits for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let rooms = &self.rooms;
+        rooms.join.is_empty()
+            && rooms.invite.is_empty()
+            && rooms.knock.is_empty()
+            && rooms.leave.is_empty()
+            && self.account_data.events.is_empty()
+            && self.to_device.events.is_empty()
+            && self.device_lists.changed.is_empty()
+            && self.device_lists.left.is_empty()
+    }
+}
+
+/// A list of events.
+#[derive(Serialize)]
+pub struct Events<T = Box<RawValue>> {
+    /// The events.
+    pub events: Vec<T>,
+}
+
+impl<T> Default for Events<T> {
+    fn default() -> Self {
+        Self { events: Vec::new() }
+    }
+}
+
+/// Rooms by how the user stands to them.
+#[derive(Default, Serialize)]
+pub struct Rooms {
+    /// Joined.
+    pub join: BTreeMap<OwnedRoomId, Joined>,
+    /// Invited to.
+    pub invite: BTreeMap<OwnedRoomId, Invited>,
+    /// Knocked at.
+    pub knock: BTreeMap<OwnedRoomId, Knocked>,
+    /// Left.
+    pub leave: BTreeMap<OwnedRoomId, Left>,
+}
+
+/// News of a joined room.
+#[derive(Default, Serialize)]
+pub struct Joined {
+    /// Who stands for the room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<Summary>,
+    /// State at the start of the timeline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<Events>,
+    /// State at its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_after: Option<Events>,
+    /// The newest events.
+    pub timeline: Timeline,
+    /// Receipts and typing.
+    pub ephemeral: Events,
+    /// The user's own data on the room.
+    pub account_data: Events,
+    /// Unread counts, without threads when these are counted on their own.
+    pub unread_notifications: Unread,
+    /// Unread counts of threads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread_thread_notifications: Option<BTreeMap<OwnedEventId, Unread>>,
+}
+
+/// Who stands for a room, and how many are in it.
+#[derive(Serialize)]
+pub struct Summary {
+    /// The heroes.
+    #[serde(rename = "m.heroes", skip_serializing_if = "Option::is_none")]
+    pub heroes: Option<Vec<OwnedUserId>>,
+    /// How many are joined.
+    #[serde(rename = "m.joined_member_count")]
+    pub joined: u64,
+    /// How many are invited.
+    #[serde(rename = "m.invited_member_count")]
+    pub invited: u64,
+}
+
+/// Events in their order.
+#[derive(Default, Serialize)]
+pub struct Timeline {
+    /// The events, oldest first.
+    pub events: Vec<Box<RawValue>>,
+    /// Whether events before them were left out.
+    pub limited: bool,
+    /// Where `/messages` goes on, backwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prev_batch: Option<String>,
+}
+
+/// Unread counts.
+#[derive(Default, Serialize)]
+pub struct Unread {
+    highlight_count: u64,
+    notification_count: u64,
+}
+
+impl From<Tally> for Unread {
+    fn from(tally: Tally) -> Self {
+        Self { highlight_count: tally.highlights, notification_count: tally.notifications }
+    }
+}
+
+/// An invitation.
+#[derive(Serialize)]
+pub struct Invited {
+    /// What the invitee is shown of the room.
+    pub invite_state: Events,
+}
+
+/// A knock that was not answered yet.
+#[derive(Serialize)]
+pub struct Knocked {
+    /// What who knocks is shown of the room.
+    pub knock_state: Events,
+}
+
+/// A room that was left.
+#[derive(Default, Serialize)]
+pub struct Left {
+    /// State at the start of the timeline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<Events>,
+    /// State at its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_after: Option<Events>,
+    /// The last events up to the end of membership.
+    pub timeline: Timeline,
+    /// The user's own data on the room.
+    pub account_data: Events,
+}
+
+/// Changes of device lists.
+#[derive(Default, Serialize)]
+pub struct DeviceLists {
+    /// Users whose devices changed or who share a room now.
+    pub changed: Vec<OwnedUserId>,
+    /// Users who share none any more.
+    pub left: Vec<OwnedUserId>,
+}

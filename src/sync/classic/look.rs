@@ -1,0 +1,386 @@
+//! One look at everything an account has: what its device has not been told yet, and the point it stands at afterwards.
+
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
+
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
+use serde_json::{Value, value::RawValue};
+
+use super::{
+    answer::{Answer, Events, Invited, Joined, Knocked, Left, Summary, Timeline},
+    devices::Neighbours,
+    ephemeral,
+    filter::Filter,
+    point::{Point, RoomPoint, Told},
+    timeline::{Stretch, Window},
+};
+use crate::{
+    accounts::{
+        Session,
+        vault::{Fact, VaultLedger},
+    },
+    clock::Timestamp,
+    house::HouseLedger,
+    journal::Position,
+    push::Counters,
+    rooms::{Room, Rooms, View, show::Viewer, summary::summary},
+    sync::parts,
+};
+
+/// To-device messages of one answer (spec: send-to-device messaging, "servers should limit").
+const MOST_MESSAGES: usize = 100;
+
+/// Where a look starts.
+#[derive(Clone)]
+pub(super) enum Since {
+    /// The device knows nothing.
+    Nothing,
+    /// It knows what a point says.
+    Point(Arc<Point>),
+    /// It knows something nobody remembers: it is told everything, as a continuation.
+    Forgotten,
+}
+
+/// What a look needs.
+pub(super) struct Look<'a> {
+    pub(super) rooms: &'a Rooms,
+    pub(super) counters: &'a Counters,
+    pub(super) session: &'a Session,
+    pub(super) filter: &'a Filter,
+    pub(super) full_state: bool,
+    /// Whether state is wanted at the end of timelines.
+    pub(super) after: bool,
+    pub(super) now: Timestamp,
+    pub(super) steady: Duration,
+    pub(super) vault: Arc<VaultLedger>,
+    pub(super) house: Arc<HouseLedger>,
+    pub(super) ignored: BTreeSet<OwnedUserId>,
+    pub(super) initial: bool,
+    pub(super) forgotten: bool,
+}
+
+/// What a look found.
+pub(super) struct Seen {
+    pub(super) answer: Answer,
+    pub(super) point: Point,
+    /// When the next claim to be typing ends by itself, in steady time.
+    pub(super) next_end: Option<Duration>,
+}
+
+impl Look<'_> {
+    /// Looks.
+    pub(super) fn look(&self, before: &Point) -> Seen {
+        let mut seen = Seen { answer: Answer::default(), point: before.clone(), next_end: None };
+        let mut near = Neighbours::default();
+        for (id, entry) in &self.vault.rooms {
+            if !self.filter.wants(id) {
+                continue;
+            }
+            let known = before.rooms.get(id);
+            match &entry.fact {
+                Fact::Joined => self.joined(id, known, &mut seen, &mut near),
+                Fact::Invited(stripped) => self.invited(id, stripped, known, &mut seen),
+                Fact::Knocked(stripped) => self.knocked(id, stripped, known, &mut seen),
+                Fact::Left(event) => self.left(id, event, known, &mut seen, &mut near),
+            }
+        }
+        for (id, _) in before.rooms.iter().filter(|(id, _)| !self.vault.rooms.contains_key(*id)) {
+            self.vanished(id, before, &mut seen);
+        }
+        if self.vault.count != before.vault || self.initial || self.forgotten {
+            seen.answer.account_data.events = self.account_data(before.vault);
+        }
+        self.to_device(&mut seen);
+        seen.answer.device_lists = self.device_lists(before, &near);
+        self.key_counts(&mut seen.answer);
+        seen.point.vault = self.vault.count;
+        seen.point.devices = self.house.stamp;
+        seen
+    }
+
+    fn user(&self) -> &UserId {
+        &self.session.account.user_id
+    }
+
+    fn window<'s>(&'s self, room: &'s Room, view: &'s View) -> Window<'s> {
+        Window {
+            rooms: self.rooms,
+            room,
+            view,
+            filter: self.filter,
+            viewer: Viewer { user: self.user(), device: Some(&self.session.device) },
+            ignored: &self.ignored,
+            now: self.now,
+            after: self.after,
+        }
+    }
+
+    fn joined(&self, id: &OwnedRoomId, known: Option<&RoomPoint>, seen: &mut Seen, near: &mut Neighbours) {
+        // A room that does not open yet is told of once it does.
+        let Some(room) = self.rooms.find(id) else { return };
+        let view = room.view();
+        let (typing, typing_count) = room.typing.now(self.steady);
+        if !typing.is_empty() {
+            let end = room.typing.next_end();
+            seen.next_end = [seen.next_end, end].into_iter().flatten().min();
+        }
+        let known = known.filter(|known| known.told == Told::Joined);
+        let quiet = known.is_some_and(|known| {
+            view.end() <= known.position
+                && view.receipt_count == known.receipts
+                && typing_count == known.typing
+                && self.vault.count == seen.point.vault
+        });
+        if (quiet && !self.full_state) || !view.is_joined(self.user()) {
+            return;
+        }
+        let fresh = known.is_none();
+        let known = known.cloned().unwrap_or_else(|| RoomPoint::only(Told::Joined));
+        let mut point = known.clone();
+        let window = self.window(&room, &view);
+        let end = view.end().max(known.position);
+        let stretch = window.stretch(known.position, end, fresh, self.forgotten);
+        let mut news = Joined::default();
+        let summarise = stretch.whole || stretch.renames() || self.full_state;
+        let (summary, heroes) = if summarise { self.summary(&view) } else { (None, Vec::new()) };
+        self.place(&window, stretch, &mut point, &heroes, &mut news, near);
+        news.summary = summary;
+        point.position = end;
+
+        let told = self.ephemeral(&room, &view, (&typing, typing_count), &known, &mut point, &mut news);
+        let counts = self.counters.count(&self.session.account, &self.vault, &room, &view);
+        let recounted = known.counts.as_ref() != Some(&counts);
+        if self.filter.threads {
+            news.unread_notifications = counts.main.into();
+            let threads = counts.threads.iter().map(|(root, tally)| (root.clone(), (*tally).into()));
+            news.unread_thread_notifications = Some(threads.collect());
+        } else {
+            news.unread_notifications = counts.total().into();
+        }
+        point.counts = Some(counts);
+        seen.point.rooms.insert(id.clone(), point);
+        let state = |events: &Option<Events>| events.as_ref().is_some_and(|events| !events.events.is_empty());
+        let timeline = &news.timeline;
+        if fresh
+            || self.full_state
+            || told
+            || recounted
+            || timeline.limited
+            || !timeline.events.is_empty()
+            || state(&news.state)
+            || state(&news.state_after)
+        {
+            seen.answer.rooms.join.insert(id.clone(), news);
+        }
+    }
+
+    /// Puts a stretch with its state into the news of a room.
+    fn place(
+        &self,
+        window: &Window<'_>,
+        mut stretch: Stretch,
+        point: &mut RoomPoint,
+        heroes: &[OwnedUserId],
+        news: &mut Joined,
+        near: &mut Neighbours,
+    ) {
+        if !self.initial {
+            let members = if stretch.whole { None } else { Some(stretch.members()) };
+            match members {
+                Some(members) => near.moved(self.user(), members),
+                None => near.entered(&window.view.state),
+            }
+        }
+        stretch.whole |= self.full_state;
+        news.timeline = window.timeline(&stretch);
+        let state = window.state(&stretch, heroes, &mut point.members);
+        if self.after {
+            news.state_after = Some(state);
+        } else {
+            news.state = Some(state);
+        }
+    }
+
+    fn summary(&self, view: &View) -> (Option<Summary>, Vec<OwnedUserId>) {
+        let summary = summary(&view.state, self.user());
+        let heroes = if summary.named { Vec::new() } else { summary.heroes };
+        let told = Summary {
+            heroes: (!summary.named).then(|| heroes.clone()),
+            joined: summary.joined,
+            invited: summary.invited,
+        };
+        (Some(told), heroes)
+    }
+
+    /// Receipts, typing, account data. Whether there is anything to tell.
+    fn ephemeral(
+        &self,
+        room: &Room,
+        view: &View,
+        (typing, typing_count): (&[OwnedUserId], u64),
+        known: &RoomPoint,
+        point: &mut RoomPoint,
+        news: &mut Joined,
+    ) -> bool {
+        let marks = ephemeral::marks(&self.vault, room);
+        let private = ephemeral::private_sum(&marks);
+        let filter = &self.filter.ephemeral;
+        let wants = |kind: &str| filter.wants(&room.id) && filter.wants_type(kind);
+        if wants("m.receipt") {
+            let own = (private != known.private).then_some((self.user(), &*marks));
+            news.ephemeral.events.extend(ephemeral::receipts(view, known.receipts, own));
+        }
+        if wants("m.typing") && typing_count != known.typing {
+            news.ephemeral.events.extend(ephemeral::typing(typing));
+        }
+        (point.receipts, point.typing, point.private) = (view.receipt_count, typing_count, private);
+        let fully = ephemeral::fully_read(view, &marks, known.fully);
+        news.account_data.events = self.room_data(&room.id, known);
+        if let Some((event, position)) = fully {
+            point.fully = position;
+            if self.filter.room_data.wants(&room.id) && self.filter.room_data.wants_type("m.fully_read") {
+                news.account_data.events.push(event);
+            }
+        }
+        point.vault = self.vault.count;
+        !news.ephemeral.events.is_empty() || !news.account_data.events.is_empty()
+    }
+
+    /// Account data of a room that changed since its device was told.
+    fn room_data(&self, id: &RoomId, known: &RoomPoint) -> Vec<Box<RawValue>> {
+        if !self.filter.room_data.wants(id) || known.vault == self.vault.count {
+            return Vec::new();
+        }
+        let of_room = self.vault.room_data.range((id.to_owned(), String::new())..);
+        let changed = of_room.take_while(|((room, _), _)| room == id).filter(|(_, data)| data.at > known.vault);
+        let wanted = changed.filter(|((_, kind), _)| self.filter.room_data.wants_type(kind));
+        wanted.filter_map(|((_, kind), data)| ephemeral::event(kind, &data.value)).collect()
+    }
+
+    fn account_data(&self, since: u64) -> Vec<Box<RawValue>> {
+        let changed = self.vault.account_data.iter().filter(|(_, data)| data.at > since);
+        let wanted = changed.filter(|(kind, _)| self.filter.account_data.wants_type(kind));
+        let rules = crate::push::RULES;
+        let own = wanted.filter(|(kind, _)| *kind != rules);
+        let mut events: Vec<_> = own.filter_map(|(kind, data)| ephemeral::event(kind, &data.value)).collect();
+        // Clients rely on the rules being there, the predefined ones among them.
+        let touched = self.vault.account_data.get(rules).is_some_and(|data| data.at > since);
+        if (since == 0 || touched) && self.filter.account_data.wants_type(rules) {
+            let global = crate::push::ruleset_of(&self.vault, self.user());
+            events.extend(ephemeral::event(rules, &serde_json::json!({ "global": global })));
+        }
+        events
+    }
+
+    fn invited(&self, id: &OwnedRoomId, stripped: &[Value], known: Option<&RoomPoint>, seen: &mut Seen) {
+        let told = Told::Invited(fingerprint(stripped));
+        if known.is_some_and(|known| known.told == told) || self.ignores_inviter(stripped) {
+            return;
+        }
+        seen.point.rooms.insert(id.clone(), RoomPoint::only(told));
+        seen.answer.rooms.invite.insert(id.clone(), Invited { invite_state: raw(stripped) });
+    }
+
+    fn knocked(&self, id: &OwnedRoomId, stripped: &[Value], known: Option<&RoomPoint>, seen: &mut Seen) {
+        let told = Told::Knocked(fingerprint(stripped));
+        if known.is_some_and(|known| known.told == told) {
+            return;
+        }
+        seen.point.rooms.insert(id.clone(), RoomPoint::only(told));
+        seen.answer.rooms.knock.insert(id.clone(), Knocked { knock_state: raw(stripped) });
+    }
+
+    fn ignores_inviter(&self, stripped: &[Value]) -> bool {
+        let own = |event: &&Value| event["type"] == "m.room.member" && event["state_key"] == self.user().as_str();
+        let inviter = stripped.iter().find(own).and_then(|event| UserId::parse(event["sender"].as_str()?).ok());
+        inviter.is_some_and(|inviter| self.ignored.contains(&inviter))
+    }
+
+    fn left(&self, id: &OwnedRoomId, event: &Value, known: Option<&RoomPoint>, seen: &mut Seen, near: &mut Neighbours) {
+        let all = self.initial || self.full_state;
+        let told = known.is_some_and(|known| known.told == Told::Left);
+        let wanted = if all { self.filter.include_leave } else { !told };
+        if !told {
+            seen.point.rooms.insert(id.clone(), RoomPoint::only(Told::Left));
+            self.counters.forget(self.user(), id);
+        }
+        if !wanted {
+            return;
+        }
+        let known = known.filter(|known| known.told == Told::Joined);
+        let mut left = self.last_of(id, event, known, near).unwrap_or_else(|| {
+            let events = serde_json::value::to_raw_value(event).into_iter().collect();
+            let timeline = Timeline { events, limited: known.is_some(), prev_batch: None };
+            let (state, state_after) =
+                if self.after { (None, Some(Events::default())) } else { (Some(Events::default()), None) };
+            Left { state, state_after, timeline, account_data: Events::default() }
+        });
+        if all {
+            left.account_data.events = self.room_data(id, &RoomPoint::only(Told::Left));
+        }
+        seen.answer.rooms.leave.insert(id.clone(), left);
+    }
+
+    /// The last events of a membership, while the room is open for others.
+    fn last_of(&self, id: &RoomId, event: &Value, known: Option<&RoomPoint>, near: &mut Neighbours) -> Option<Left> {
+        let room = self.rooms.find(id)?;
+        let view = room.view();
+        let end = *view.places.get(<&ruma::EventId>::try_from(event["event_id"].as_str()?).ok()?)?;
+        let fresh = known.is_none();
+        let mut point = known.cloned().unwrap_or_else(|| RoomPoint::only(Told::Left));
+        if point.position >= end {
+            return None;
+        }
+        let window = self.window(&room, &view);
+        let stretch = window.stretch(point.position, end, fresh, self.forgotten);
+        let mut news = Joined::default();
+        near.parted(&view.state);
+        self.place(&window, stretch, &mut point, &[], &mut news, &mut Neighbours::default());
+        let Joined { state, state_after, timeline, .. } = news;
+        Some(Left { state, state_after, timeline, account_data: Events::default() })
+    }
+
+    /// A room the device knew and the account has nothing to do with any more: shredded, or left and forgotten.
+    fn vanished(&self, id: &OwnedRoomId, before: &Point, seen: &mut Seen) {
+        let told = before.rooms.get(id).is_some_and(|known| known.told != Told::Left);
+        seen.point.rooms.remove(id);
+        self.counters.forget(self.user(), id);
+        if told && self.filter.wants(id) {
+            seen.answer.rooms.leave.insert(id.clone(), Left::default());
+        }
+    }
+
+    fn to_device(&self, seen: &mut Seen) {
+        let device = &self.session.device;
+        let acknowledged = self.vault.devices.get(device).map_or(Position::START, |device| device.acknowledged);
+        let after = seen.point.to_device.max(acknowledged);
+        let messages = self.session.account.waiting(device, after, MOST_MESSAGES);
+        if let Some((last, _)) = messages.last() {
+            seen.point.to_device = *last;
+        }
+        seen.answer.to_device.events = messages.into_iter().map(|(_, message)| message).collect();
+    }
+
+    fn key_counts(&self, answer: &mut Answer) {
+        let device = &self.session.device;
+        answer.device_one_time_keys_count = parts::one_time_keys(&self.vault, device);
+        answer.device_unused_fallback_key_types = parts::unused_fallback_keys(&self.house, self.user(), device);
+    }
+}
+
+fn raw(values: &[Value]) -> Events {
+    Events { events: values.iter().filter_map(|value| serde_json::value::to_raw_value(value).ok()).collect() }
+}
+
+/// Tells one invitation from the next within a process.
+fn fingerprint(values: &[Value]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for value in values {
+        value.to_string().hash(&mut hasher);
+    }
+    hasher.finish()
+}
