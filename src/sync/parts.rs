@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 
 use crate::{
     accounts::{
-        Account,
+        Account, Session,
         vault::{Fact, ReadKey, ReadKind, ReadMark, VaultLedger},
     },
+    clock::Timestamp,
     house::HouseLedger,
     journal::Position,
     rooms::{Receipt, Rooms, View},
@@ -185,4 +186,30 @@ pub fn direct_rooms(vault: &VaultLedger) -> BTreeSet<OwnedRoomId> {
     let chats = vault.account_data.get("m.direct").and_then(|data| data.value.as_object());
     let rooms = chats.into_iter().flat_map(|chats| chats.values()).filter_map(Value::as_array).flatten();
     rooms.filter_map(|room| RoomId::parse(room.as_str()?).ok()).collect()
+}
+
+/// A member event that tells a client it is out of a room that is not there any more, so that no event of the room can.
+#[must_use]
+pub fn farewell(room: &RoomId, user: &UserId, now: Timestamp) -> Value {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let hash = blake3::derive_key("lethe/v1/farewell", room.as_bytes());
+    json!({
+        "type": "m.room.member",
+        "state_key": user,
+        "sender": user,
+        "content": {"membership": "leave"},
+        "event_id": format!("${}", URL_SAFE_NO_PAD.encode(hash)),
+        "origin_server_ts": now.floor_to(FAREWELL_STEP).0,
+    })
+}
+
+/// How coarse the time of a [`farewell`] is.
+const FAREWELL_STEP: std::time::Duration = std::time::Duration::from_mins(5);
+
+/// Whether the session's device still has a token: a poll that waits ends when it has not.
+#[must_use]
+pub fn lives(rooms: &Rooms, session: &Session) -> bool {
+    let vault = session.account.view();
+    let slots = &rooms.accounts().journals().slots;
+    vault.devices.get(&session.device).is_some_and(|device| device.tokens.iter().any(|slot| slots.contains(slot)))
 }

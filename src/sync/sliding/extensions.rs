@@ -1,0 +1,216 @@
+//! Extensions: what is told beside the rooms.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use ruma::{OwnedRoomId, UserId};
+use serde_json::{Value, json};
+
+use super::{
+    connection::{Side, State},
+    list::Candidate,
+    request::{Extensions, ToDevice},
+    response::{AccountDataAnswer, ExtensionsAnswer, RoomsAnswer, ToDeviceAnswer},
+};
+use crate::{
+    accounts::{
+        Session,
+        vault::{ReadKind, VaultLedger},
+    },
+    house::HouseLedger,
+    journal::Position,
+    push,
+    rooms::{Rooms, View},
+    sync::parts::{self, DeviceLists, People, Receipts},
+};
+
+/// The most to-device messages of an answer.
+const MOST_MESSAGES: u64 = 100;
+
+/// A room, with which extensions are for it.
+pub(super) struct Covered<'a, 'b> {
+    /// The room.
+    pub(super) candidate: &'a Candidate<'b>,
+    /// Whether account data is asked for.
+    pub(super) data: bool,
+    /// Whether receipts are.
+    pub(super) receipts: bool,
+    /// Whether typing is.
+    pub(super) typing: bool,
+}
+
+/// The answer of extensions while it is put together.
+pub(super) struct Extending<'a> {
+    /// Rooms.
+    pub(super) rooms: &'a Rooms,
+    /// Who asks.
+    pub(super) session: &'a Session,
+    /// The vault.
+    pub(super) vault: &'a VaultLedger,
+    /// The house.
+    pub(super) house: &'a HouseLedger,
+    /// Steady time.
+    pub(super) steady: Duration,
+    /// What has been told, which becomes what will have been told.
+    pub(super) state: &'a mut State,
+    /// The answer.
+    pub(super) answer: ExtensionsAnswer,
+    /// Whether there is anything to say.
+    pub(super) worth: bool,
+    /// When somebody's typing ends by itself.
+    pub(super) next_end: Option<Duration>,
+}
+
+/// The position in a to-device token; nothing for a text that is none.
+pub(super) fn since(asked: &ToDevice) -> Option<Position> {
+    asked.since.as_deref().and_then(|text| text.parse().ok()).map(Position)
+}
+
+impl Extending<'_> {
+    /// Everything that is asked for.
+    pub(super) fn extend(&mut self, asked: &Extensions, covered: &[Covered<'_, '_>]) {
+        if asked.to_device.enabled {
+            self.to_device(&asked.to_device);
+        }
+        if asked.e2ee.enabled {
+            self.e2ee();
+        }
+        if asked.account_data.enabled {
+            self.global_data();
+        }
+        for covered in covered {
+            self.room(covered);
+        }
+    }
+
+    fn to_device(&mut self, asked: &ToDevice) {
+        let device = &self.session.device;
+        let acknowledged = self.vault.devices.get(device).map(|device| device.acknowledged).unwrap_or_default();
+        let after = since(asked).unwrap_or_default().max(acknowledged);
+        let most = usize::try_from(asked.limit.unwrap_or(MOST_MESSAGES).clamp(1, MOST_MESSAGES)).unwrap_or(1);
+        let messages = self.session.account.waiting(device, after, most);
+        self.worth |= !messages.is_empty();
+        let next = messages.last().map_or(after, |(position, _)| *position);
+        let events = messages.into_iter().map(|(_, message)| message).collect();
+        self.answer.to_device = Some(ToDeviceAnswer { next_batch: next.0.to_string(), events });
+    }
+
+    fn e2ee(&mut self) {
+        let (account, device) = (&self.session.account, &self.session.device);
+        let before = self.state.people.take();
+        let known = before.as_ref().map(|(people, _)| people.clone()).unwrap_or_default();
+        let people = People::of(self.rooms, account, self.vault, &known);
+        // A client that starts afresh may have missed any change: it looks at everybody it follows again.
+        let lists = match &before {
+            Some((people_before, stamp)) => DeviceLists::between(people_before, *stamp, &people, self.house),
+            None => DeviceLists { changed: people.users().cloned().collect(), left: Vec::new() },
+        };
+        self.state.people = Some((people, self.house.stamp));
+        let counts = parts::one_time_keys(self.vault, device);
+        let unused = parts::unused_fallback_keys(self.house, &account.user_id, device);
+        let mut answer = json!({"device_one_time_keys_count": counts, "device_unused_fallback_key_types": unused});
+        if !lists.is_empty() {
+            answer["device_lists"] = json!({"changed": lists.changed, "left": lists.left});
+        }
+        let keys = Some((counts, unused));
+        self.worth |= !lists.is_empty() || self.state.keys != keys;
+        self.state.keys = keys;
+        self.answer.e2ee = Some(answer);
+    }
+
+    fn global_data(&mut self) {
+        let told = self.state.data.replace(self.vault.count);
+        let data = &self.vault.account_data;
+        let new = |at: u64| told.is_none_or(|told| at > told);
+        let others = data.iter().filter(|(kind, data)| *kind != push::RULES && new(data.at));
+        let mut global: Vec<_> = others.map(|(kind, data)| json!({"type": kind, "content": data.value})).collect();
+        // The rules have parts that nobody stores.
+        if data.get(push::RULES).map_or(told.is_none(), |data| new(data.at)) {
+            let rules = push::ruleset_of(self.vault, &self.session.account.user_id);
+            global.push(json!({"type": push::RULES, "content": {"global": rules}}));
+        }
+        self.worth |= !global.is_empty();
+        self.answer.account_data = Some(AccountDataAnswer { global, rooms: BTreeMap::new() });
+    }
+
+    fn room(&mut self, covered: &Covered<'_, '_>) {
+        let candidate = covered.candidate;
+        let before = self.state.sides.get(candidate.id).cloned().unwrap_or_default();
+        let mut side = before.clone();
+        if covered.data {
+            let events = self.room_data(candidate, &mut side);
+            if !events.is_empty() {
+                self.worth = true;
+                let answer = self.answer.account_data.get_or_insert_default();
+                answer.rooms.insert(candidate.id.clone(), events);
+            }
+        }
+        let joined = *candidate.fact == crate::accounts::vault::Fact::Joined;
+        if let Some((room, view)) = candidate.room.as_ref().filter(|_| joined) {
+            if covered.receipts {
+                if let Some(event) = self.receipts(candidate.id, view, &mut side) {
+                    self.worth = true;
+                    let answer = self.answer.receipts.get_or_insert_default();
+                    answer.rooms.insert(candidate.id.clone(), event);
+                }
+            }
+            if covered.typing {
+                let (users, count) = room.typing.now(self.steady);
+                self.next_end = self.next_end.into_iter().chain(room.typing.next_end()).min();
+                if count != side.typing && (!users.is_empty() || side.was_typing) {
+                    self.worth = true;
+                    let answer = self.answer.typing.get_or_insert_with(RoomsAnswer::default);
+                    answer.rooms.insert(candidate.id.clone(), parts::typing(&users));
+                }
+                (side.typing, side.was_typing) = (count, !users.is_empty());
+            }
+        }
+        if side != before {
+            self.state.sides.insert(candidate.id.clone(), side);
+        }
+    }
+
+    fn room_data(&self, candidate: &Candidate<'_>, side: &mut Side) -> Vec<Value> {
+        let told = side.data.replace(self.vault.count);
+        let from = (candidate.id.clone(), String::new());
+        let data = self.vault.room_data.range(from..).take_while(|((room, _), _)| room == candidate.id);
+        let new = data.filter(|(_, data)| told.is_none_or(|told| data.at > told));
+        let mut events: Vec<_> =
+            new.map(|((_, kind), data)| json!({"type": kind, "content": data.value})).collect();
+        let fully = candidate.view().and_then(|view| parts::fully_read(self.vault, view, candidate.id));
+        if fully.is_some() && fully != side.fully {
+            events.push(json!({"type": "m.fully_read", "content": {"event_id": fully}}));
+            side.fully = fully;
+        }
+        events
+    }
+
+    /// At first, and when the timeline reaches further back: receipts on what the client can see, and its own.
+    /// Then what changed.
+    fn receipts(&self, room: &OwnedRoomId, view: &View, side: &mut Side) -> Option<Value> {
+        let me: &UserId = &self.session.account.user_id;
+        let from = self.state.rooms.get(room).map_or(Position::START, |sent| sent.from);
+        let mut receipts = Receipts::default();
+        let before = side.receipts.replace((view.receipt_count, from));
+        if before != side.receipts {
+            for ((user, thread), receipt) in &view.receipts {
+                let wanted = match before {
+                    None => receipt.position >= from || user == me,
+                    Some((told, seen)) => receipt.at > told || (from..seen).contains(&receipt.position),
+                };
+                if wanted {
+                    receipts.public(view, user, thread.as_deref(), receipt);
+                }
+            }
+        }
+        let private: Vec<_> = parts::marks(self.vault, room, ReadKind::Private)
+            .map(|(key, mark)| ((key.thread.clone(), mark.position), mark))
+            .collect();
+        for (place, mark) in &private {
+            if !side.private.contains(place) {
+                receipts.private(view, me, place.0.as_deref(), mark);
+            }
+        }
+        side.private = private.into_iter().map(|(place, _)| place).collect();
+        receipts.event()
+    }
+}
