@@ -29,6 +29,7 @@ mod register;
 mod relations;
 mod retention;
 mod send;
+mod sliding_sync;
 mod spaces;
 mod state;
 mod sync;
@@ -72,6 +73,7 @@ pub fn router(services: Arc<Services>) -> Router {
         relations::routes,
         retention::routes,
         send::routes,
+        sliding_sync::routes,
         spaces::routes,
         state::routes,
         sync::routes,

@@ -19,6 +19,7 @@ use crate::{
     engine::{self, Engine, registration::Registration},
     log,
     random::{OsRandom, Random},
+    sync::sliding::Sliding,
 };
 
 /// How long open requests may take to finish once the server stops. Long polls answer at once.
@@ -67,6 +68,7 @@ impl Server {
         engine.open_epochs().await?;
         let services = Arc::new(Services {
             registration: Registration::load(&config.registration, &engine).await?,
+            sliding: Arc::new(Sliding::new(Arc::clone(&engine.rooms), Arc::clone(&random))),
             interactive: uiaa::Sessions::default(),
             config: Arc::clone(&config),
             clock,

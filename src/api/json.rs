@@ -6,6 +6,8 @@ use ruma::{
     exports::serde::Serialize,
 };
 
+use serde_json::value::RawValue;
+
 use crate::error::Error;
 
 /// How deep a request's JSON may nest. Parsers give up at 128; what is stored is wrapped in a few more levels, and
@@ -44,6 +46,22 @@ impl OutgoingResponse for Json {
 
     fn try_into_http_response_inner(self) -> Result<Response<JsonBody>, IntoHttpError> {
         Ok(Response::new(JsonBody(self.0)))
+    }
+}
+
+/// A 200 answer whose body is JSON text already.
+pub struct RawJson(pub Box<RawValue>);
+
+/// The body of a [`RawJson`] answer.
+#[derive(Serialize, OutgoingBodyJson)]
+#[serde(transparent)]
+pub struct RawJsonBody(Box<RawValue>);
+
+impl OutgoingResponse for RawJson {
+    type Body = RawJsonBody;
+
+    fn try_into_http_response_inner(self) -> Result<Response<RawJsonBody>, IntoHttpError> {
+        Ok(Response::new(RawJsonBody(self.0)))
     }
 }
 

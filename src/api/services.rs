@@ -10,6 +10,7 @@ use crate::{
     config::Config,
     engine::{Engine, registration::Registration},
     random::Random,
+    sync::sliding::Sliding,
 };
 
 /// Everything a handler may need; cloned as one `Arc`.
@@ -28,6 +29,8 @@ pub struct Services {
     pub registration: Registration,
     /// What clients have proven in user-interactive authentication.
     pub interactive: uiaa::Sessions,
+    /// Sliding sync and its connections.
+    pub sliding: Arc<Sliding>,
     /// Turns true when the server stops: long polls answer then.
     pub stopping: watch::Receiver<bool>,
 }

@@ -26,6 +26,7 @@ use crate::{
     error::Error,
     random::SeededRandom,
     secret::SecretText,
+    sync::sliding::Sliding,
 };
 
 /// Knows one token.
@@ -77,6 +78,7 @@ async fn router() -> Router {
     let registration = Registration::load(&config.registration, &engine).await.expect("tokens");
     let services = Services {
         registration,
+        sliding: Arc::new(Sliding::new(Arc::clone(&engine.rooms), Arc::new(SeededRandom::new(1)))),
         interactive: uiaa::Sessions::default(),
         config: Arc::new(Config::default()),
         clock: Arc::new(ManualClock::at(Timestamp(0))),

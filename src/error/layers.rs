@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::Error;
-use crate::{accounts, e2ee, house, journal, rooms, sync};
+use crate::{
+    accounts, e2ee, house, journal, rooms,
+    sync::{self, sliding},
+};
 
 /// When a client that was told to come back may do so.
 const SOON: Duration = Duration::from_secs(2);
@@ -39,6 +42,20 @@ impl From<accounts::Error> for Error {
             E::TooMany => Self::forbidden("The account has too many of these"),
             E::House(error) => error.into(),
             E::Journal(error) => error.into(),
+        }
+    }
+}
+
+impl From<sliding::Error> for Error {
+    fn from(error: sliding::Error) -> Self {
+        use sliding::Error as E;
+        match error {
+            E::UnknownPos => Self::unknown_pos("The position is not known any more"),
+            E::TokenEnded => Self::unknown_token(false),
+            E::Malformed => Self::bad_json("Not a sliding sync request"),
+            E::TooMuch => Self::invalid_param("The request asks for too much"),
+            E::Account(error) => error.into(),
+            E::House(error) => error.into(),
         }
     }
 }

@@ -282,9 +282,7 @@ fn farewells(
         if sent.is_none() && !(put_out && everything) {
             continue;
         }
-        if let Some((answer, sent)) =
-            teller.room(candidate, &Wanted::default(), sent.as_ref(), false, (0, 0))
-        {
+        if let Some((answer, sent)) = teller.room(candidate, &Wanted::default(), sent.as_ref(), false, (0, 0)) {
             state.rooms.insert(candidate.id.clone(), sent);
             state.sides.remove(candidate.id);
             rooms.insert(candidate.id.clone(), answer);

@@ -128,7 +128,12 @@ impl Pos {
 
 impl Connections {
     /// What the client that sends `pos` has been told, and forgets what it no longer needs; a new connection without.
-    pub(super) fn resume(&self, name: &Name, pos: Option<&str>, random: &dyn Random) -> Result<(Pos, Arc<State>), Error> {
+    pub(super) fn resume(
+        &self,
+        name: &Name,
+        pos: Option<&str>,
+        random: &dyn Random,
+    ) -> Result<(Pos, Arc<State>), Error> {
         let mut table = self.0.lock();
         table.clock += 1;
         let used = table.clock;
@@ -174,9 +179,10 @@ impl Table {
         if !crowded && self.all.len() <= MOST {
             return;
         }
-        let candidates = self.all.iter().filter(|(name, _)| {
-            *name != newest && (!crowded || (&name.0, &name.1) == (&newest.0, &newest.1))
-        });
+        let candidates = self
+            .all
+            .iter()
+            .filter(|(name, _)| *name != newest && (!crowded || (&name.0, &name.1) == (&newest.0, &newest.1)));
         let oldest = candidates.min_by_key(|(_, connection)| connection.used).map(|(name, _)| name.clone());
         if let Some(oldest) = oldest {
             self.all.remove(&oldest);

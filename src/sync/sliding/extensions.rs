@@ -174,8 +174,7 @@ impl Extending<'_> {
         let from = (candidate.id.clone(), String::new());
         let data = self.vault.room_data.range(from..).take_while(|((room, _), _)| room == candidate.id);
         let new = data.filter(|(_, data)| told.is_none_or(|told| data.at > told));
-        let mut events: Vec<_> =
-            new.map(|((_, kind), data)| json!({"type": kind, "content": data.value})).collect();
+        let mut events: Vec<_> = new.map(|((_, kind), data)| json!({"type": kind, "content": data.value})).collect();
         let fully = candidate.view().and_then(|view| parts::fully_read(self.vault, view, candidate.id));
         if fully.is_some() && fully != side.fully {
             events.push(json!({"type": "m.fully_read", "content": {"event_id": fully}}));

@@ -7,11 +7,7 @@ use std::collections::HashMap;
 
 use ruma::OwnedRoomId;
 
-use crate::{
-    clock::Timestamp,
-    journal::Position,
-    rooms::View,
-};
+use crate::{clock::Timestamp, journal::Position, rooms::View};
 
 /// Events that move a room up (MSC4186).
 const BUMPS: [&str; 8] = [
@@ -55,7 +51,11 @@ pub(super) struct Activity {
 
 impl Recency {
     /// Notes the activity of rooms; `look` is asked only where a room has moved since the last time.
-    pub(super) fn note<'a>(&mut self, rooms: impl Iterator<Item = (&'a OwnedRoomId, Position)>, look: impl Fn(&OwnedRoomId) -> Activity) {
+    pub(super) fn note<'a>(
+        &mut self,
+        rooms: impl Iterator<Item = (&'a OwnedRoomId, Position)>,
+        look: impl Fn(&OwnedRoomId) -> Activity,
+    ) {
         let mut moved: Vec<_> = rooms
             .filter(|(id, end)| self.rooms.get(*id).is_none_or(|known| known.end != *end))
             .map(|(id, end)| (look(id), id, end))
@@ -120,11 +120,20 @@ mod tests {
     #[test]
     fn newer_activity_has_the_greater_stamp_and_nothing_sinks() {
         let mut recency = Recency::default();
-        note(&mut recency, &[("a", 1_000_005, 1_000_000, 7), ("b", 1_000_003, 1_000_000, 9), ("c", 500_000, 500_000, 3)]);
-        assert_eq!([recency.stamp(&id("c")), recency.stamp(&id("b")), recency.stamp(&id("a"))], [500_000, 1_000_000, 1_000_001]);
+        note(
+            &mut recency,
+            &[("a", 1_000_005, 1_000_000, 7), ("b", 1_000_003, 1_000_000, 9), ("c", 500_000, 500_000, 3)],
+        );
+        assert_eq!(
+            [recency.stamp(&id("c")), recency.stamp(&id("b")), recency.stamp(&id("a"))],
+            [500_000, 1_000_000, 1_000_001]
+        );
         // The same coarse time, later: on top. Nothing new: as before. Expired: as before.
         note(&mut recency, &[("b", 1_000_009, 1_000_000, 10), ("c", 500_000, 500_000, 3), ("a", 1, 1, 2)]);
-        assert_eq!([recency.stamp(&id("b")), recency.stamp(&id("a")), recency.stamp(&id("c"))], [1_000_002, 1_000_001, 500_000]);
+        assert_eq!(
+            [recency.stamp(&id("b")), recency.stamp(&id("a")), recency.stamp(&id("c"))],
+            [1_000_002, 1_000_001, 500_000]
+        );
         // A room that turns up late takes the place of its activity.
         note(&mut recency, &[("d", 600_000, 600_000, 1)]);
         assert_eq!(recency.stamp(&id("d")), 600_000);

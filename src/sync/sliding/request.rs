@@ -246,6 +246,7 @@ struct Element {
 impl Request {
     /// Reads a body and what the query says beside it.
     pub(super) fn read(body: &[u8], pos: Option<String>, timeout: Option<u64>) -> Result<Self, Error> {
+        let body: &[u8] = if body.is_empty() { b"{}" } else { body };
         let body: Body = serde_json::from_slice(body).map_err(|_| Error::Malformed)?;
         let connection = body.conn_id.unwrap_or_default();
         let too_much = body.lists.len() > MOST_LISTS
@@ -296,9 +297,8 @@ impl RawWanted {
                 if include.len() + exclude.len() > MOST_PATTERNS {
                     return Err(Error::TooMuch);
                 }
-                let patterns = |all: Vec<Element>| {
-                    all.into_iter().map(|one| Pattern::new(one.kind, one.state_key)).collect()
-                };
+                let patterns =
+                    |all: Vec<Element>| all.into_iter().map(|one| Pattern::new(one.kind, one.state_key)).collect();
                 Rule { include: patterns(include), exclude: patterns(exclude), lazy: lazy_members }
             }
         };

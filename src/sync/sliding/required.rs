@@ -93,7 +93,11 @@ impl Rule {
 
 /// The state that `rules` ask for, by type and state key.
 #[must_use]
-pub(super) fn collect<'a>(rules: &[Rule], state: &'a StateMap, me: &UserId) -> BTreeMap<(&'a str, &'a str), &'a Arc<Event>> {
+pub(super) fn collect<'a>(
+    rules: &[Rule],
+    state: &'a StateMap,
+    me: &UserId,
+) -> BTreeMap<(&'a str, &'a str), &'a Arc<Event>> {
     let mut found = BTreeMap::new();
     for rule in rules {
         for pattern in &rule.include {
