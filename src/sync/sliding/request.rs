@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn what_is_unbounded_or_no_request_is_refused() {
-        assert!(matches!(read(&json!([])), Err(Error::Malformed)));
+        assert!(matches!(read(&json!("x")), Err(Error::Malformed)));
         assert!(matches!(read(&json!({"lists": {"a": {"ranges": "x"}}})), Err(Error::Malformed)));
         assert!(matches!(read(&json!({"conn_id": "x".repeat(65)})), Err(Error::TooMuch)));
         let lists: BTreeMap<_, _> = (0..101).map(|count| (count.to_string(), json!({"ranges": []}))).collect();
