@@ -23,6 +23,7 @@ mod health;
 mod history;
 mod keys;
 mod login;
+mod media;
 mod membership;
 mod read_markers;
 mod register;
@@ -67,6 +68,7 @@ pub fn router(services: Arc<Services>) -> Router {
         history::routes,
         keys::routes,
         login::routes,
+        media::routes,
         membership::routes,
         read_markers::routes,
         register::routes,

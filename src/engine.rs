@@ -22,6 +22,7 @@ use crate::{
     e2ee::E2ee,
     house::House,
     journal::Journals,
+    media::{self, Media},
     push::Counters,
     random::Random,
     rooms::{self, Rooms},
@@ -46,6 +47,8 @@ pub struct Engine {
     pub rooms: Arc<Rooms>,
     /// Devices' keys, messages and backups.
     pub e2ee: E2ee,
+    /// Media.
+    pub media: Arc<Media>,
     /// Unread counts.
     pub counters: Arc<Counters>,
     /// Classic syncs.
@@ -61,6 +64,8 @@ pub struct Settings {
     pub accounts: accounts::Policy,
     /// For rooms.
     pub rooms: rooms::Policy,
+    /// For media.
+    pub media: media::Policy,
 }
 
 /// Why the engine does not come up.
@@ -108,6 +113,7 @@ impl Engine {
         let epochs = Epochs::new(slots.clone(), store.clone(), Arc::clone(&clock), Arc::clone(&random));
         let journals = Journals { store, slots, epochs, random };
         let signer = signing_key::load(&journals).await?;
+        let media = Arc::new(Media::new(journals.clone(), settings.media));
         let house = Arc::new(House::new(journals.clone()));
         let accounts =
             Arc::new(Accounts::new(journals.clone(), Arc::clone(&clock), Arc::clone(&house), settings.accounts));
@@ -116,7 +122,7 @@ impl Engine {
         let e2ee = E2ee::new(Arc::clone(&rooms));
         let counters = Arc::new(Counters::default());
         let syncs = Arc::new(Syncs::new(Arc::clone(&rooms), Arc::clone(&counters)));
-        Ok(Self { journals, house, accounts, rooms, e2ee, counters, syncs, clock })
+        Ok(Self { journals, house, accounts, rooms, e2ee, media, counters, syncs, clock })
     }
 }
 
@@ -152,6 +158,13 @@ impl Settings {
                 bucket: config.time.bucket.0,
                 messages,
                 default_version: config.rooms.default_version.clone(),
+            },
+            media: media::Policy {
+                directory: data(config).join("media"),
+                class: class(config.retention.media),
+                max_upload: config.media.max_upload.0,
+                quota: config.media.quota.0,
+                thumbnail_cache: config.media.thumbnail_cache.0,
             },
         })
     }

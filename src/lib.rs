@@ -19,6 +19,7 @@ pub mod event;
 pub mod house;
 pub mod journal;
 pub mod log;
+pub mod media;
 pub mod pseudonym;
 pub mod push;
 pub mod random;

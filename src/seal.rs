@@ -3,6 +3,7 @@
 //! Owns every key at rest and every byte layout of a sealed thing (`doc/storage.md`). It never knows a Matrix type, never
 //! decides what is written when, and never keeps a secret in a type that can be printed or serialised by accident.
 
+pub mod blob;
 pub(crate) mod cipher;
 pub mod derive;
 pub mod epochs;
@@ -18,6 +19,9 @@ pub mod token;
 /// What can go wrong with a seal, whichever part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
+    /// A blob.
+    #[error("a blob")]
+    Blob(#[from] blob::Refused),
     /// A row.
     #[error("a row")]
     Row(#[from] row::Error),

@@ -8,6 +8,7 @@ use super::{Engine, Settings};
 use crate::{
     accounts::{self, LoggedIn, NewDevice},
     clock::{Clock, ManualClock, Timestamp},
+    media,
     random::{Random, SeededRandom},
     rooms,
     seal::slots::MemoryMedium,
@@ -38,6 +39,13 @@ pub(crate) fn settings() -> Settings {
             bucket: Duration::from_secs(10),
             messages: Class::Month,
             default_version: RoomVersionId::V12,
+        },
+        media: media::Policy {
+            directory: std::env::temp_dir().join("lethe-no-media"),
+            class: Class::Month,
+            max_upload: 0,
+            quota: 0,
+            thumbnail_cache: 0,
         },
     }
 }

@@ -17,7 +17,8 @@ impl Engine {
     #[must_use]
     pub fn classes(&self) -> Vec<Class> {
         let accounts = self.accounts.policy();
-        let mut classes = vec![accounts.inactivity, accounts.to_device, accounts.backup, self.rooms.policy().messages];
+        let (messages, media) = (self.rooms.policy().messages, self.media.policy().class);
+        let mut classes = vec![accounts.inactivity, accounts.to_device, accounts.backup, messages, media];
         classes.sort_unstable();
         classes.dedup();
         classes
@@ -70,6 +71,9 @@ impl Engine {
                 log::error!("the next epochs could not be opened");
             }
             self.pack().await;
+            if self.media.drop_dead().await.is_err() {
+                log::error!("media that has expired was not unlinked");
+            }
             let now = self.clock.monotonic();
             if now.saturating_sub(renewed) >= GENERATION_EVERY {
                 self.renew().await;

@@ -17,6 +17,8 @@ pub enum Usage {
     Pack,
     /// The key of media blobs of an epoch; part: the 16-byte media id.
     Media,
+    /// The cipher key of a blob's chunks, from its media key.
+    MediaChunk,
     /// What opens a wrap; parts: account slot, secret (32 bytes each), beside the wrap's slot.
     Wrap,
     /// The cipher key of a wrap, from its wrap key.
@@ -63,6 +65,7 @@ impl Usage {
             Self::RowCipher => ("lethe/v1/enc", &[]),
             Self::Pack => ("lethe/v1/pack", &[]),
             Self::Media => ("lethe/v1/media", &[16]),
+            Self::MediaChunk => ("lethe/v1/media-chunk", &[]),
             Self::Wrap => ("lethe/v1/wrap", &[32, 32]),
             Self::WrapCipher => ("lethe/v1/wrap-enc", &[]),
             Self::WrapCommitment => ("lethe/v1/wrap-commit", &[]),
@@ -150,7 +153,7 @@ mod tests {
     use super::*;
     use crate::seal::golden;
 
-    const ALL: [Usage; 22] = [
+    const ALL: [Usage; 23] = [
         Usage::RowAddress,
         Usage::RowCipher,
         Usage::Pack,
@@ -173,6 +176,7 @@ mod tests {
         Usage::RecordCipher,
         Usage::MailCipher,
         Usage::Pagination,
+        Usage::MediaChunk,
     ];
 
     fn key(byte: u8) -> Key {

@@ -4,4 +4,5 @@ mod accounts;
 mod config_example;
 mod http;
 mod layers;
+mod media;
 mod server;

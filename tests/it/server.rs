@@ -121,6 +121,16 @@ impl TestServer {
         send(&self.address, method, path, headers, body).await
     }
 
+    /// Any request whose body does not say how long it is; `headers` say `Transfer-Encoding: chunked`.
+    pub(crate) async fn send_chunked(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+        for (name, value) in headers {
+            write!(head, "{name}: {value}\r\n").expect("a string takes every write");
+        }
+        write!(head, "\r\n{:x}\r\n", body.len()).expect("a string takes every write");
+        exchange(&self.address, &[head.as_bytes(), body, b"\r\n0\r\n\r\n"].concat()).await
+    }
+
     /// A connection on which nothing has been said yet.
     pub(crate) async fn connect(&self) -> TcpStream {
         connect(&self.address).await
@@ -153,9 +163,13 @@ async fn send(address: &Address, method: &str, path: &str, headers: &[(&str, &st
     write!(head, "Content-Length: {}\r\n\r\n", body.len()).expect("a string takes every write");
     let mut bytes = head.into_bytes();
     bytes.extend_from_slice(body);
+    exchange(address, &bytes).await
+}
+
+async fn exchange(address: &Address, bytes: &[u8]) -> Answer {
     let mut stream = connect(address).await;
     // The server may answer and hang up before it has read everything.
-    let _ = stream.write_all(&bytes).await;
+    let _ = stream.write_all(bytes).await;
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
     Answer::parse(&answer)

@@ -1,0 +1,258 @@
+//! Media: blobs sealed in chunks, in segment files that are dropped with their partition, and thumbnails of them.
+//!
+//! Owns the segment files, the heads that say where in them a blob lies, and how much memory uploads, downloads and
+//! thumbnails take. It never stores who uploaded a blob, when, or who looked at it, and writes nothing about a blob
+//! outside its seal. The formats stand in `doc/storage.md`.
+
+mod download;
+mod error;
+mod quota;
+mod segments;
+#[cfg(test)]
+mod tests;
+mod thumbnail;
+mod upload;
+
+use std::{path::PathBuf, sync::Arc};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ruma::UserId;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+
+use self::{
+    download::Source,
+    quota::Quotas,
+    segments::Segments,
+    thumbnail::Thumbnails,
+    upload::{Sink, blocking},
+};
+pub use self::{
+    download::{Blob, Download},
+    error::Error,
+    thumbnail::{Thumbnail, Wanted},
+    upload::Upload,
+};
+use crate::{
+    journal::{self, Journals},
+    log,
+    seal::{
+        blob::{BlobKey, PLAIN, Shape},
+        derive::{Usage, address},
+        row::{Context, RowKind, open_one, seal_one},
+    },
+    secret::Key,
+    store::{Batch, Class, Instance, Partition},
+};
+
+/// The memory all uploads take together, KiB: 128 at once. More wait, unread.
+const MEMORY_KIB: usize = 16 << 10;
+/// What an upload holds, KiB: a chunk as it came, and a chunk as it is sealed.
+const UPLOAD_KIB: u32 = 128;
+/// The longest content type and file name kept, bytes; file systems take no longer names either.
+const LONGEST_TEXT: usize = 255;
+
+/// What the configuration says about media.
+#[derive(Clone)]
+pub struct Policy {
+    /// Where segment files lie.
+    pub directory: PathBuf,
+    /// The lifetime of uploads.
+    pub class: Class,
+    /// The largest upload, bytes.
+    pub max_upload: u64,
+    /// What one account can upload into partitions that live, bytes on the disk.
+    pub quota: u64,
+    /// The most memory for thumbnails, bytes.
+    pub thumbnail_cache: u64,
+}
+
+/// The name of a blob: 16 random bytes, of which nothing can be read and which cannot be guessed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MediaId([u8; 16]);
+
+impl MediaId {
+    /// The id behind `text`, which has one spelling.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0; 16];
+        let length = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
+        (length == bytes.len()).then_some(Self(bytes))
+    }
+
+    /// As it stands in `mxc://` URIs.
+    #[must_use]
+    pub fn text(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+}
+
+/// What an uploader says about a blob.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Info {
+    /// The content type as it was sent.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// The file name as it was sent.
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+}
+
+impl Info {
+    /// Keeps what is not overlong: a longer file name is cut, a longer content type means nothing.
+    #[must_use]
+    pub fn new(content_type: Option<String>, filename: Option<String>) -> Self {
+        let content_type = content_type.filter(|text| text.len() <= LONGEST_TEXT);
+        let filename = filename.map(|mut text| {
+            text.truncate(text.floor_char_boundary(LONGEST_TEXT));
+            text
+        });
+        Self { content_type, filename }
+    }
+}
+
+/// A head: what lies in the row that a media id leads to.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    #[serde(flatten)]
+    info: Info,
+    #[serde(rename = "l")]
+    length: u64,
+    #[serde(rename = "s")]
+    segment: u32,
+    #[serde(rename = "o")]
+    offset: u64,
+}
+
+/// All media of this server.
+pub struct Media {
+    journals: Journals,
+    policy: Policy,
+    segments: Segments,
+    memory: Arc<Semaphore>,
+    quotas: Quotas,
+    thumbnails: Thumbnails,
+}
+
+impl Media {
+    /// The media under the policy's directory, which need not exist yet.
+    #[must_use]
+    pub fn new(journals: Journals, policy: Policy) -> Self {
+        Self {
+            journals,
+            segments: Segments::new(policy.directory.clone()),
+            memory: Arc::new(Semaphore::new(MEMORY_KIB)),
+            quotas: Quotas::default(),
+            thumbnails: Thumbnails::new(policy.thumbnail_cache),
+            policy,
+        }
+    }
+
+    /// What the configuration says.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Begins an upload of `length` bytes by `user`; waits while uploads take all the memory they may.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], [`Error::Quota`].
+    pub async fn upload(self: &Arc<Self>, user: &UserId, length: u64) -> Result<Upload, Error> {
+        if length > self.policy.max_upload {
+            return Err(Error::TooLarge);
+        }
+        let memory = Arc::clone(&self.memory).acquire_many_owned(UPLOAD_KIB).await;
+        let memory = memory.map_err(|_| Error::Journal(journal::Error::Stopped))?;
+        let partition = self.journals.epochs.current(self.policy.class).await.map_err(journal::Error::from)?;
+        let shape = Shape::of(length);
+        self.quotas.charge(user, partition, shape.size, self.policy.quota)?;
+        let media = Arc::clone(self);
+        let extent = blocking(move || Ok(media.segments.reserve(partition, shape.size)?)).await?;
+        let id = MediaId(self.journals.random.bytes());
+        let epoch = self.journals.slots.epoch_key(partition).ok_or(Error::NotFound)?;
+        let key = BlobKey::new(&epoch, &id.0);
+        let sink = Arc::new(Sink { key, shape, extent, random: Arc::clone(&self.journals.random) });
+        let pending = Vec::with_capacity(usize::try_from(length).map_or(PLAIN, |length| length.min(PLAIN)));
+        Ok(Upload { media: Arc::clone(self), id, partition, sink, received: 0, next: 0, pending, _memory: memory })
+    }
+
+    /// The blob `id`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] also when its time is over.
+    pub async fn open(self: &Arc<Self>, id: MediaId) -> Result<Blob, Error> {
+        Ok(self.open_with_partition(id).await?.1)
+    }
+
+    /// Unlinks what lay in a partition whose key is gone, and forgets what was made from it.
+    ///
+    /// # Errors
+    /// [`Error::Segment`] when files cannot be unlinked; calling again goes on.
+    pub async fn drop_partition(self: &Arc<Self>, partition: Partition) -> Result<(), Error> {
+        self.thumbnails.forget(partition);
+        self.quotas.forget(partition);
+        let media = Arc::clone(self);
+        blocking(move || Ok(media.segments.drop_partition(partition)?)).await
+    }
+
+    /// Drops every partition of media whose key is gone: after epochs have expired, and at start, because a cut may
+    /// come between a key's end and its files'.
+    ///
+    /// # Errors
+    /// Those of [`Media::drop_partition`].
+    pub async fn drop_dead(self: &Arc<Self>) -> Result<(), Error> {
+        let media = Arc::clone(self);
+        for partition in blocking(move || Ok(media.segments.partitions()?)).await? {
+            if self.journals.slots.epoch_key(partition).is_none() {
+                self.drop_partition(partition).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn open_with_partition(self: &Arc<Self>, id: MediaId) -> Result<(Partition, Blob), Error> {
+        let media = Arc::clone(self);
+        let found = blocking(move || {
+            let (partition, key, head) = media.find(&id)?.ok_or(Error::NotFound)?;
+            let file = media.segments.open(partition, head.segment)?;
+            let source = Arc::new(Source { key, shape: Shape::of(head.length), file, offset: head.offset });
+            let first = source.chunk(0)?;
+            Ok((partition, Blob { info: head.info, source, first }))
+        });
+        let found = found.await;
+        if matches!(found, Err(Error::Segment)) {
+            log::error!("a segment of media is damaged or missing");
+        }
+        found
+    }
+
+    async fn put_head(&self, id: &MediaId, partition: Partition, key: &Key, head: &Head) -> Result<(), Error> {
+        let address = address(&self.journals.slots.server_key(), Usage::MediaAddress, &id.0);
+        let plain = serde_json::to_vec(head).map_err(|_| Error::Journal(journal::Error::Malformed))?;
+        let context = Context { partition, kind: RowKind::Media };
+        let row = seal_one(key, context, &address, &plain, &*self.journals.random).map_err(journal::Error::from)?;
+        let mut batch = Batch::new();
+        batch.put_if_absent(Instance::Soup, partition, address, row);
+        Ok(self.journals.store.commit(batch).await.map_err(journal::Error::from)?)
+    }
+
+    /// Looks for a head in every partition that may have it, first those of the class uploads go to now. Blocks.
+    fn find(&self, id: &MediaId) -> Result<Option<(Partition, BlobKey, Head)>, Error> {
+        let journals = &self.journals;
+        let address = address(&journals.slots.server_key(), Usage::MediaAddress, &id.0);
+        let others = Class::ALL.into_iter().filter(|class| *class != self.policy.class);
+        for class in std::iter::once(self.policy.class).chain(others) {
+            for partition in journals.epochs.live(class) {
+                let row = journals.store.get(Instance::Soup, partition, &address).map_err(journal::Error::from)?;
+                let (Some(row), Some(epoch)) = (row, journals.slots.epoch_key(partition)) else { continue };
+                let key = BlobKey::new(&epoch, &id.0);
+                let context = Context { partition, kind: RowKind::Media };
+                let plain = open_one(key.head(), context, &address, row).map_err(journal::Error::from)?;
+                let head = serde_json::from_slice(&plain).map_err(|_| Error::Journal(journal::Error::Malformed))?;
+                return Ok(Some((partition, key, head)));
+            }
+        }
+        Ok(None)
+    }
+}

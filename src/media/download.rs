@@ -1,0 +1,120 @@
+//! Downloads: sealed chunks are read and opened one at a time, as fast as the client takes them.
+
+use std::{
+    fs::File,
+    os::unix::fs::FileExt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::task::JoinHandle;
+
+use super::{Error, Info, upload::blocking};
+use crate::{
+    journal,
+    seal::blob::{BlobKey, Shape},
+};
+
+/// A blob that was found; its first chunk has been opened.
+pub struct Blob {
+    /// What the uploader said about it.
+    pub info: Info,
+    pub(super) source: Arc<Source>,
+    pub(super) first: Bytes,
+}
+
+/// Where a blob's chunks come from.
+pub(super) struct Source {
+    pub(super) key: BlobKey,
+    pub(super) shape: Shape,
+    pub(super) file: File,
+    pub(super) offset: u64,
+}
+
+impl Source {
+    /// The content of the chunk `index`.
+    pub(super) fn chunk(&self, index: u32) -> Result<Bytes, Error> {
+        let (start, size) = self.shape.sealed(index);
+        let mut chunk = vec![0; size];
+        self.file.read_exact_at(&mut chunk, self.offset + start)?;
+        let mut plain = self.key.open(index, chunk)?;
+        plain.truncate(self.shape.content(index));
+        Ok(plain.into())
+    }
+}
+
+impl Blob {
+    /// The length of the content, bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.source.shape.length
+    }
+
+    /// The content as a body that reads on demand.
+    #[must_use]
+    pub fn into_body(self) -> Download {
+        let left = self.length();
+        Download { source: self.source, ready: Some(self.first), reading: None, next: 1, left }
+    }
+
+    /// The whole content. The caller has looked at its length.
+    pub(super) async fn read_all(self) -> Result<Vec<u8>, Error> {
+        blocking(move || {
+            let mut whole = self.first.to_vec();
+            for index in 1..self.source.shape.chunks() {
+                whole.extend_from_slice(&self.source.chunk(index)?);
+            }
+            Ok(whole)
+        })
+        .await
+    }
+}
+
+/// A blob's content on its way: at most one chunk is held here and one is being read.
+pub struct Download {
+    source: Arc<Source>,
+    ready: Option<Bytes>,
+    reading: Option<JoinHandle<Result<Bytes, Error>>>,
+    next: u32,
+    left: u64,
+}
+
+impl Body for Download {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.get_mut();
+        if this.left == 0 {
+            return Poll::Ready(None);
+        }
+        let chunk = if let Some(chunk) = this.ready.take() {
+            Ok(chunk)
+        } else {
+            let reading = this.reading.get_or_insert_with(|| {
+                let (source, index) = (Arc::clone(&this.source), this.next);
+                tokio::task::spawn_blocking(move || source.chunk(index))
+            });
+            let read = ready!(Pin::new(reading).poll(cx));
+            this.reading = None;
+            this.next += 1;
+            read.unwrap_or(Err(Error::Journal(journal::Error::Stopped)))
+        };
+        match &chunk {
+            Ok(chunk) => this.left = this.left.saturating_sub(chunk.len() as u64),
+            Err(_) => this.left = 0,
+        }
+        Poll::Ready(Some(chunk.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
