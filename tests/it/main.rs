@@ -2,6 +2,7 @@
 
 mod accounts;
 mod config_example;
+mod e2ee;
 mod http;
 mod layers;
 mod media;
