@@ -27,6 +27,25 @@ impl From<house::Error> for Error {
     }
 }
 
+impl From<crate::media::Error> for Error {
+    fn from(error: crate::media::Error) -> Self {
+        use crate::media::Error as E;
+        match error {
+            E::NotFound => Self::not_found("Unknown media"),
+            E::TooLarge => Self::too_large("The upload is too large"),
+            E::Incomplete => Self::bad_request("The upload is incomplete"),
+            E::Quota => Self::forbidden("You have uploaded as much as you may"),
+            E::NotAPicture => Self::bad_request("There is no thumbnail of this"),
+            E::PictureTooLarge => Self::too_large("The picture is too large for a thumbnail"),
+            E::Segment => {
+                crate::log::error!("a segment of media cannot be read or written");
+                Self::internal()
+            }
+            E::Journal(error) => error.into(),
+        }
+    }
+}
+
 impl From<accounts::Error> for Error {
     fn from(error: accounts::Error) -> Self {
         use accounts::Error as E;
