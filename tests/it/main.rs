@@ -7,3 +7,4 @@ mod http;
 mod layers;
 mod media;
 mod server;
+mod sync;

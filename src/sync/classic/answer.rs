@@ -27,6 +27,9 @@ pub struct Answer {
     pub device_one_time_keys_count: BTreeMap<String, u64>,
     /// Algorithms with an unused fallback key.
     pub device_unused_fallback_key_types: Vec<String>,
+    /// Whether the two differ from what the device was told last.
+    #[serde(skip)]
+    pub keys_changed: bool,
 }
 
 impl Answer {
@@ -42,6 +45,7 @@ impl Answer {
             && self.to_device.events.is_empty()
             && self.device_lists.changed.is_empty()
             && self.device_lists.left.is_empty()
+            && !self.keys_changed
     }
 }
 

@@ -96,7 +96,7 @@ impl Look<'_> {
         }
         self.to_device(&mut seen);
         seen.answer.device_lists = self.device_lists(before, &near);
-        self.key_counts(&mut seen.answer);
+        self.key_counts(&mut seen);
         seen.point.vault = self.vault.count;
         seen.point.devices = self.house.stamp;
         seen
@@ -365,10 +365,16 @@ impl Look<'_> {
         seen.answer.to_device.events = messages.into_iter().map(|(_, message)| message).collect();
     }
 
-    fn key_counts(&self, answer: &mut Answer) {
+    fn key_counts(&self, seen: &mut Seen) {
         let device = &self.session.device;
-        answer.device_one_time_keys_count = parts::one_time_keys(&self.vault, device);
-        answer.device_unused_fallback_key_types = parts::unused_fallback_keys(&self.house, self.user(), device);
+        let counts = parts::one_time_keys(&self.vault, device);
+        let unused = parts::unused_fallback_keys(&self.house, self.user(), device);
+        let keys = Arc::new((counts, unused));
+        // A client that waits is told when its keys are used up.
+        seen.answer.keys_changed = seen.point.keys.as_ref().is_some_and(|known| *known != keys);
+        seen.answer.device_one_time_keys_count.clone_from(&keys.0);
+        seen.answer.device_unused_fallback_key_types.clone_from(&keys.1);
+        seen.point.keys = Some(keys);
     }
 }
 

@@ -1,6 +1,6 @@
 //! A sync point: what a device has been told, up to one token.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use imbl::{OrdMap, OrdSet};
 use ruma::{OwnedRoomId, OwnedUserId};
@@ -18,7 +18,12 @@ pub(super) struct Point {
     pub(super) to_device: Position,
     /// Of device lists: the house's stamp.
     pub(super) devices: u64,
+    /// Of the device's own keys: how many are left. Unknown after a restart.
+    pub(super) keys: Option<Keys>,
 }
+
+/// One-time keys left by algorithm, and algorithms with an unused fallback key.
+pub(super) type Keys = Arc<(BTreeMap<String, u64>, Vec<String>)>;
 
 /// What a device has been told of one room.
 #[derive(Clone)]
@@ -84,7 +89,7 @@ impl Point {
             let told = if *position == Position::START { Told::Somehow } else { Told::Joined };
             (room.clone(), RoomPoint { position: *position, ..RoomPoint::only(told) })
         });
-        Self { rooms: rooms.collect(), vault: 0, to_device, devices: saved.stamp }
+        Self { rooms: rooms.collect(), vault: 0, to_device, devices: saved.stamp, keys: None }
     }
 
     /// The form that outlives the process.
