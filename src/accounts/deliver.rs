@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use ruma::{OwnedDeviceId, UserId};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Account, Accounts, Error, Letter, ToDevice};
+use super::{Account, Accounts, Error, Letter, ToDevice, vault::VaultLedger};
 
 /// A to-device message with the devices it is for.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Addressed {
     /// The device, or every device of the account.
+    #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
     pub device: Option<OwnedDeviceId>,
     /// The message as the client gets it: `type`, `sender`, `content`.
+    #[serde(rename = "m")]
     pub message: Arc<RawValue>,
 }
 
@@ -26,7 +29,7 @@ impl Accounts {
         let cell = Arc::clone(self.open.write().entry(user.localpart().to_owned()).or_default());
         // While mail is put, the account cannot open: what it folds on opening is all there is.
         let reached = cell.get_or_try_init(|| async {
-            let letters = self.letters(user, messages).await.map_err(Some)?;
+            let letters = self.letters(messages).await.map_err(Some)?;
             self.post(user, letters).await.map_err(Some)?;
             Err(None)
         });
@@ -40,15 +43,8 @@ impl Accounts {
     }
 
     async fn put_in(&self, account: &Account, messages: &[Addressed]) -> Result<(), Error> {
-        let devices = account.view().devices.clone();
-        let placed: Vec<_> = messages
-            .iter()
-            .flat_map(|addressed| match &addressed.device {
-                Some(device) if devices.contains_key(device) => vec![to_device(device, addressed)],
-                Some(_) => Vec::new(),
-                None => devices.keys().map(|device| to_device(device, addressed)).collect(),
-            })
-            .collect();
+        let vault = account.view();
+        let placed: Vec<_> = messages.iter().flat_map(|addressed| addressed.placed(&vault)).collect();
         if placed.is_empty() {
             return Ok(());
         }
@@ -56,23 +52,21 @@ impl Accounts {
         Ok(account.deliver(&self.journals, partition, placed, Vec::new()).await?)
     }
 
-    /// Only the vault knows every device, so a message for all goes to those that published keys; one for a device that
-    /// does not exist is dropped on opening.
-    async fn letters(&self, user: &UserId, messages: &[Addressed]) -> Result<Vec<Letter>, Error> {
-        let house = self.house.view()?;
+    /// Only the vault knows every device, so who a message is for is decided on opening.
+    async fn letters(&self, messages: &[Addressed]) -> Result<Vec<Letter>, Error> {
         let partition = self.journals.epochs.current(self.policy.to_device).await?;
-        let letter = |device: &OwnedDeviceId, addressed| Letter::Device(to_device(device, addressed), partition);
-        let mut letters = Vec::new();
-        for addressed in messages {
-            match &addressed.device {
-                Some(device) => letters.push(letter(device, addressed)),
-                None => letters.extend(house.devices_of(user.localpart()).map(|(device, _)| letter(device, addressed))),
-            }
-        }
-        Ok(letters)
+        Ok(messages.iter().map(|addressed| Letter::Device(addressed.clone(), partition)).collect())
     }
 }
 
-fn to_device(device: &OwnedDeviceId, addressed: &Addressed) -> ToDevice {
-    ToDevice { device: device.clone(), message: Arc::clone(&addressed.message) }
+impl Addressed {
+    /// The message once for each device of the vault that it is for.
+    pub(super) fn placed(&self, vault: &VaultLedger) -> Vec<ToDevice> {
+        let of = |device: &OwnedDeviceId| ToDevice { device: device.clone(), message: Arc::clone(&self.message) };
+        match &self.device {
+            Some(device) if vault.devices.contains_key(device) => vec![of(device)],
+            Some(_) => Vec::new(),
+            None => vault.devices.keys().map(of).collect(),
+        }
+    }
 }

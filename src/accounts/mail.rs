@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::{
     Account, Accounts, Error,
-    account::ToDevice,
+    deliver::Addressed,
     vault::{Fact, VaultChange, VaultLedger, VaultRoom},
 };
 use crate::{
@@ -80,7 +80,7 @@ pub enum Letter {
     },
     /// A to-device message, for the partition it came in.
     #[serde(rename = "d")]
-    Device(ToDevice, Partition),
+    Device(Addressed, Partition),
 }
 
 impl Letter {
@@ -268,10 +268,9 @@ impl Accounts {
     pub(super) async fn fold(&self, account: &Account, found: Found) -> Result<(), Error> {
         for (mark, letter) in found.letters {
             match letter {
-                Letter::Device(message, partition) => {
+                Letter::Device(addressed, partition) => {
                     let live = self.journals.slots.epoch_key(partition).is_some();
-                    let taken = live && account.view().devices.contains_key(&message.device);
-                    let messages = if taken { vec![message] } else { Vec::new() };
+                    let messages = if live { addressed.placed(&account.view()) } else { Vec::new() };
                     account.deliver(&self.journals, partition, messages, vec![VaultChange::Folded(mark)]).await?;
                 }
                 other => {
