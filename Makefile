@@ -31,3 +31,9 @@ crash: build-trials
 canaries: build-trials
 	RUSTFLAGS="--cfg lethe_unsealed" $(CARGO) build --locked -j2 --profile ci --package lethe --target-dir $(CARGO_TARGET_DIR)-unsealed
 	$(TRIALS) canaries --unsealed $(CARGO_TARGET_DIR)-unsealed/ci/lethe
+
+# Figures beside their budgets; see README.md, "Budgets". LIMIT=<binary of limit> adds ratios, SYNAPSE=<python> compares.
+.PHONY: budgets
+budgets:
+	$(CARGO) build --locked -j2 --profile ci --package lethe --package bench
+	$(CARGO_TARGET_DIR)/ci/bench --binary $(CARGO_TARGET_DIR)/ci/lethe $(if $(LIMIT),--limit $(LIMIT)) $(if $(SYNAPSE),--synapse $(SYNAPSE))

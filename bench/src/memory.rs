@@ -1,0 +1,37 @@
+//! Resident memory of open rooms.
+
+use crate::{
+    figures::{judge, section, show},
+    http::escape,
+    phases::Field,
+    server::Server,
+};
+
+/// Messages whose bodies an open room may keep.
+const BODIES: f64 = 20.0;
+/// What one takes, in KiB.
+const BODY: f64 = 1.2;
+
+/// Opens the rooms of `field` after a restart; what that added.
+pub(crate) async fn of_busy_rooms(server: &mut Server, field: &Field) {
+    section("Memory");
+    server.restart().await;
+    let idle = server.resident();
+    for spot in &field.rooms {
+        let path = format!("/_matrix/client/v3/rooms/{}/messages?dir=b&limit=20", escape(&spot.room));
+        server.connect_as(&spot.sender).ask("GET", &path, "").await.check("messages");
+    }
+    let events = usize::try_from(field.sent()).unwrap_or(0) / field.rooms.len() + 10;
+    judge_rooms(server.resident() - idle, field.rooms.len(), 2, events);
+    show("resident in all", &format!("{:.1} MiB", server.resident() / 1024.0));
+}
+
+/// Judges what `rooms` open rooms added, in KiB.
+pub(crate) fn judge_rooms(added: f64, rooms: usize, members: usize, events: usize) {
+    let each = added / rooms as f64;
+    let bodies = BODIES.min(events as f64) * BODY;
+    let budget = 15.0 + members as f64 + 0.1 * events as f64 + bodies;
+    let what = format!("an open room of {members} members and {events} events");
+    let formula = format!("≤ 15 + {members} + 0.1 × {events} + {bodies:.0} = {budget:.0} KiB");
+    judge(&what, &format!("{each:.1} KiB"), &formula, Some(each <= budget));
+}
