@@ -13,6 +13,7 @@ mod error;
 mod login;
 mod mail;
 mod password;
+mod profile;
 mod record;
 mod register;
 mod token_row;
@@ -36,6 +37,7 @@ pub use self::{
     error::Error,
     login::{LoggedIn, NewDevice},
     mail::{Letter, Mailbox},
+    profile::ProfileError,
 };
 use crate::{
     clock::{Clock, Timestamp},

@@ -4,11 +4,13 @@
 //! Owns the protocol and the socket; what a request does is behind [`Dispatch`].
 
 mod client;
+mod engine;
 mod protocol;
 mod socket;
 
 pub use self::{
     client::{Error as ClientError, ask},
+    engine::Administrator,
     protocol::{Answer, Request},
-    socket::{Dispatch, Nothing, Socket},
+    socket::{Dispatch, Socket},
 };

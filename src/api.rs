@@ -13,11 +13,14 @@ pub mod session;
 pub mod uiaa;
 
 mod account;
+mod account_data;
 mod backup;
 mod capabilities;
 mod create_room;
+mod device;
 mod directory;
 mod discovery;
+mod filter;
 mod finish;
 mod health;
 mod history;
@@ -25,17 +28,22 @@ mod keys;
 mod login;
 mod media;
 mod membership;
+mod presence;
+mod profile;
+mod push;
 mod read_markers;
 mod register;
 mod relations;
 mod retention;
 mod send;
+mod shared_secret;
 mod sliding_sync;
 mod spaces;
 mod state;
 mod sync;
 mod thirdparty;
 mod to_device;
+mod user_directory;
 mod voip;
 mod well_known;
 
@@ -49,6 +57,7 @@ pub use self::{
     ruma::{Ruma, RumaRouter},
     services::Services,
     session::{Authenticate, BoxFuture, Doorkeeper, Session},
+    shared_secret::Nonces,
 };
 use crate::error::Error;
 
@@ -59,28 +68,36 @@ pub type Routes = Router<Arc<Services>>;
 pub fn router(services: Arc<Services>) -> Router {
     let families: &[fn(Routes) -> Routes] = &[
         account::routes,
+        account_data::routes,
         backup::routes,
         capabilities::routes,
         create_room::routes,
+        device::routes,
         directory::routes,
         discovery::routes,
+        filter::routes,
         health::routes,
         history::routes,
         keys::routes,
         login::routes,
         media::routes,
         membership::routes,
+        presence::routes,
+        profile::routes,
+        push::routes,
         read_markers::routes,
         register::routes,
         relations::routes,
         retention::routes,
         send::routes,
+        shared_secret::routes,
         sliding_sync::routes,
         spaces::routes,
         state::routes,
         sync::routes,
         thirdparty::routes,
         to_device::routes,
+        user_directory::routes,
         voip::routes,
         well_known::routes,
     ];

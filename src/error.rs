@@ -113,6 +113,8 @@ plain! {
     unrecognised: NOT_FOUND Unrecognized;
     /// 405: there is such an endpoint, with another method.
     wrong_method: METHOD_NOT_ALLOWED Unrecognized;
+    /// 405: this is written by the server alone.
+    server_controlled: METHOD_NOT_ALLOWED BadJson;
     /// 413: more bytes than are taken.
     too_large: PAYLOAD_TOO_LARGE TooLarge;
     /// 408: the body did not arrive in time.

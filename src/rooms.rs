@@ -14,6 +14,7 @@ pub mod history;
 pub mod ledger;
 mod make;
 mod membership;
+mod profile;
 mod read;
 pub mod relations;
 mod room;

@@ -70,6 +70,7 @@ impl Server {
             registration: Registration::load(&config.registration, &engine).await?,
             sliding: Arc::new(Sliding::new(Arc::clone(&engine.rooms), Arc::clone(&random))),
             interactive: uiaa::Sessions::default(),
+            nonces: api::Nonces::default(),
             config: Arc::clone(&config),
             clock,
             random,
@@ -91,7 +92,7 @@ impl Server {
             async move { engine.keep_up(stop).await }
         });
         let socket = admin::Socket::bind(&config).map_err(|_| Error::Socket)?;
-        tasks.spawn(socket.serve(Arc::new(admin::Nothing), stop));
+        tasks.spawn(socket.serve(Arc::new(admin::Administrator(engine)), stop));
         log::info!("listening", listeners = tasks.len() - 2);
         Ok(Self { addresses, stopping, tasks, services })
     }

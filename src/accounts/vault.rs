@@ -276,6 +276,8 @@ impl VaultLedger {
     fn drop_device(&mut self, device: &OwnedDeviceId) {
         self.one_time_keys.remove(device);
         self.sync_points.remove(device);
+        let own = |pusher: &Value| pusher.get("d").and_then(Value::as_str) == Some(device.as_str());
+        self.pushers = self.pushers.iter().filter(|(_, p)| !own(p)).map(|(key, p)| (key.clone(), p.clone())).collect();
         self.used_keys.remove(device);
     }
 }

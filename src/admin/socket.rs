@@ -24,15 +24,6 @@ pub trait Dispatch: Send + Sync + 'static {
     fn dispatch(&self, request: Request) -> BoxFuture<'_, Answer>;
 }
 
-/// Can do nothing.
-pub struct Nothing;
-
-impl Dispatch for Nothing {
-    fn dispatch(&self, _request: Request) -> BoxFuture<'_, Answer> {
-        Box::pin(std::future::ready(Answer::failed("this server has no accounts")))
-    }
-}
-
 /// The socket; its file goes with it.
 pub struct Socket {
     listener: UnixListener,

@@ -1,16 +1,40 @@
-//! The account itself ([spec](https://spec.matrix.org/latest/client-server-api/#account-management)): whose it is.
+//! The account itself ([spec](https://spec.matrix.org/latest/client-server-api/#account-management)): whose it is, its
+//! password, its end.
 
 use std::sync::Arc;
 
-use ruma::api::client::account::whoami::v3 as who;
+use ruma::api::client::account::{
+    ThirdPartyIdRemovalStatus, add_3pid, bind_3pid, change_password::v3 as password, deactivate::v3 as deactivate,
+    get_3pids::v3 as threepids, request_3pid_management_token_via_email as manage_email,
+    request_3pid_management_token_via_msisdn as manage_msisdn,
+    request_password_change_token_via_email as password_email,
+    request_password_change_token_via_msisdn as password_msisdn,
+    request_registration_token_via_email as register_email, request_registration_token_via_msisdn as register_msisdn,
+    whoami::v3 as who,
+};
+use serde_json::json;
 
+use super::uiaa;
 use crate::{
-    api::{Routes, Ruma, RumaRouter, Services},
+    accounts::vault::Fact,
+    api::{Routes, Ruma, RumaRouter, Services, Session, json::Json, uiaa::Interactive},
     error::Error,
+    rooms::Change,
+    secret::SecretText,
 };
 
 pub(super) fn routes(router: Routes) -> Routes {
-    router.ruma(whoami)
+    let router = router.ruma(whoami).ruma(change_password).ruma(end).ruma(third_party_ids);
+    let router = router
+        .ruma(|_, _: Ruma<Interactive<add_3pid::v3::Request>>| no_third_party_ids::<add_3pid::v3::Response>())
+        .ruma(|_, _: Ruma<bind_3pid::v3::Request>| no_third_party_ids::<bind_3pid::v3::Response>())
+        .ruma(|_, _: Ruma<manage_email::v3::Request>| no_third_party_ids::<manage_email::v3::Response>())
+        .ruma(|_, _: Ruma<manage_msisdn::v3::Request>| no_third_party_ids::<manage_msisdn::v3::Response>());
+    router
+        .ruma(|_, _: Ruma<password_email::v3::Request>| no_third_party_ids::<password_email::v3::Response>())
+        .ruma(|_, _: Ruma<password_msisdn::v3::Request>| no_third_party_ids::<password_msisdn::v3::Response>())
+        .ruma(|_, _: Ruma<register_email::v3::Request>| no_third_party_ids::<register_email::v3::Response>())
+        .ruma(|_, _: Ruma<register_msisdn::v3::Request>| no_third_party_ids::<register_msisdn::v3::Response>())
 }
 
 /// `GET /_matrix/client/v3/account/whoami`
@@ -18,4 +42,62 @@ async fn whoami(_services: Arc<Services>, request: Ruma<who::Request>) -> Result
     let mut response = who::Response::new(request.session.user_id, false);
     response.device_id = Some(request.session.device_id);
     Ok(response)
+}
+
+/// `POST /_matrix/client/v3/account/password`
+async fn change_password(
+    services: Arc<Services>,
+    request: Ruma<Interactive<password::Request>>,
+) -> Result<password::Response, Error> {
+    let session = needed(request.session)?;
+    let Interactive { request, auth } = request.body;
+    uiaa::password(&services, &session, "change password", auth).await?;
+    let new = SecretText::new(request.new_password);
+    services.engine.accounts.change_password(&session.inner, new, request.logout_devices).await?;
+    Ok(password::Response::new())
+}
+
+/// `POST /_matrix/client/v3/account/deactivate`
+async fn end(
+    services: Arc<Services>,
+    request: Ruma<Interactive<deactivate::Request>>,
+) -> Result<deactivate::Response, Error> {
+    let session = needed(request.session)?;
+    uiaa::password(&services, &session, "deactivate", request.body.auth).await?;
+    leave_everything(&services, &session).await;
+    services.engine.accounts.deactivate(session.account()).await?;
+    Ok(deactivate::Response::new(ThirdPartyIdRemovalStatus::Success))
+}
+
+/// Leaves every room. A room that cannot be left keeps a member whose account is gone: that does not keep it alive.
+async fn leave_everything(services: &Services, session: &Session) {
+    let rooms = &services.engine.rooms;
+    let user = &session.user_id;
+    for (id, entry) in &session.account().view().rooms {
+        if matches!(entry.fact, Fact::Left(_)) {
+            continue;
+        }
+        let left = async {
+            let room = rooms.reach(id, session.account()).await?;
+            rooms.put_out(&room, user, user, false, Change::default()).await
+        };
+        if let Err(error) = left.await {
+            crate::log::warn!("a room could not be left by an account that ends", reason = error.reason());
+        }
+    }
+}
+
+/// `GET /_matrix/client/v3/account/3pid`
+async fn third_party_ids(_services: Arc<Services>, _request: Ruma<threepids::Request>) -> Result<Json, Error> {
+    Ok(Json(json!({ "threepids": [] })))
+}
+
+/// No email address or phone number is ever stored.
+async fn no_third_party_ids<T>() -> Result<T, Error> {
+    Err(Error::threepid_denied("Email addresses and phone numbers are not used here"))
+}
+
+/// The session of an endpoint that the specification opens to who has lost his: here there is no other proof.
+fn needed(session: Option<Session>) -> Result<Session, Error> {
+    session.ok_or_else(|| Error::missing_token("Missing access token"))
 }

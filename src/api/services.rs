@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::{
-    api::{session::Authenticate, uiaa},
+    api::{Nonces, session::Authenticate, uiaa},
     clock::Clock,
     config::Config,
     engine::{Engine, registration::Registration},
@@ -31,6 +31,8 @@ pub struct Services {
     pub interactive: uiaa::Sessions,
     /// Sliding sync and its connections.
     pub sliding: Arc<Sliding>,
+    /// Nonces of shared-secret registration.
+    pub nonces: Nonces,
     /// Turns true when the server stops: long polls answer then.
     pub stopping: watch::Receiver<bool>,
 }

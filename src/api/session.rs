@@ -1,5 +1,7 @@
 //! Who is asking: what an access token stands for, and how an endpoint type says whether it needs one.
 
+mod authenticated;
+
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use axum::http::Request;
@@ -11,6 +13,7 @@ use ruma::{
     },
 };
 
+pub use self::authenticated::Authenticated;
 use crate::{
     accounts::{self, Account, Accounts},
     api::services::Services,

@@ -80,6 +80,7 @@ async fn router() -> Router {
         registration,
         sliding: Arc::new(Sliding::new(Arc::clone(&engine.rooms), Arc::new(SeededRandom::new(1)))),
         interactive: uiaa::Sessions::default(),
+        nonces: super::Nonces::default(),
         config: Arc::new(Config::default()),
         clock: Arc::new(ManualClock::at(Timestamp(0))),
         random: Arc::new(SeededRandom::new(1)),

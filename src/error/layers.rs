@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Error;
 use crate::{
-    accounts, e2ee, house, journal, rooms,
+    accounts, e2ee, house, journal, push, rooms,
     sync::{self, sliding},
 };
 
@@ -79,6 +79,16 @@ impl From<sliding::Error> for Error {
     }
 }
 
+impl From<accounts::ProfileError> for Error {
+    fn from(error: accounts::ProfileError) -> Self {
+        match error {
+            accounts::ProfileError::FieldTooLong => Self::key_too_large("The name of the profile field is too long"),
+            accounts::ProfileError::TooLarge => Self::profile_too_large("The profile is too large"),
+            accounts::ProfileError::Account(error) => error.into(),
+        }
+    }
+}
+
 impl From<rooms::Error> for Error {
     fn from(error: rooms::Error) -> Self {
         use rooms::Error as E;
@@ -145,6 +155,19 @@ impl From<sync::classic::Error> for Error {
             E::Filter => Self::invalid_param("This is no filter of this account"),
             E::House(error) => error.into(),
             E::Account(error) => error.into(),
+        }
+    }
+}
+
+impl From<push::Error> for Error {
+    fn from(error: push::Error) -> Self {
+        use push::Error as E;
+        match error {
+            E::Unknown => Self::not_found("Unknown push rule"),
+            E::Invalid => Self::invalid_param("The push rule is not allowed"),
+            E::Predefined => Self::invalid_param("A predefined push rule cannot be deleted"),
+            E::TooMany => Self::forbidden("The account has too many push rules or pushers"),
+            E::Journal(error) => error.into(),
         }
     }
 }

@@ -1,0 +1,123 @@
+//! Profiles ([spec](https://spec.matrix.org/latest/client-server-api/#profiles)). Only who has an account here may ask.
+
+use std::sync::Arc;
+
+use axum::http::Method;
+use ruma::{
+    OwnedUserId,
+    api::{
+        IncomingRequest, Metadata,
+        client::profile::{
+            delete_profile_field::v3 as delete, get_profile::v3 as whole, get_profile_field::v3 as field,
+            set_profile_field::v3 as set,
+        },
+        error::DeserializationError,
+    },
+};
+use serde_json::{Map, Value, json};
+
+use super::account_data::own;
+use crate::{
+    api::{Routes, Ruma, RumaRouter, Services, Session, json::Json, session::Authenticated},
+    error::Error,
+    house::Profile,
+};
+
+/// The longest display name in characters: every room of the account repeats it.
+const LONGEST_NAME: usize = 256;
+/// The longest avatar address in bytes.
+const LONGEST_AVATAR: usize = 1000;
+
+pub(super) fn routes(router: Routes) -> Routes {
+    router.ruma(profile).ruma(profile_field).ruma(set_field).ruma(delete_field)
+}
+
+/// `GET /_matrix/client/v3/profile/{userId}`
+async fn profile(services: Arc<Services>, request: Ruma<Authenticated<whole::Request>>) -> Result<Json, Error> {
+    let profile = find(&services, &request.body.0.user_id)?;
+    Ok(Json(Value::Object(profile.0.into_iter().collect())))
+}
+
+/// `GET /_matrix/client/v3/profile/{userId}/{keyName}`
+async fn profile_field(services: Arc<Services>, request: Ruma<Authenticated<field::Request>>) -> Result<Json, Error> {
+    let field::Request { user_id, field, .. } = request.body.0;
+    let value = find(&services, &user_id)?.0.remove(field.as_str());
+    let value = value.ok_or_else(|| Error::not_found("The profile has no such field"))?;
+    Ok(Json(json!({ field.as_str(): value })))
+}
+
+/// `PUT /_matrix/client/v3/profile/{userId}/{keyName}`
+async fn set_field(services: Arc<Services>, request: Ruma<SetField>) -> Result<set::Response, Error> {
+    let SetField { user_id, field } = request.body;
+    own(&request.session, &user_id)?;
+    let mut body: Map<String, Value> = serde_json::from_slice(&request.raw)?;
+    let value = body.remove(&field).ok_or_else(|| Error::missing_param("The field is missing"))?;
+    let value = check(&field, value)?;
+    change(&services, &request.session, field, value).await?;
+    Ok(set::Response::new())
+}
+
+/// `DELETE /_matrix/client/v3/profile/{userId}/{keyName}`
+async fn delete_field(services: Arc<Services>, request: Ruma<delete::Request>) -> Result<delete::Response, Error> {
+    own(&request.session, &request.body.user_id)?;
+    change(&services, &request.session, request.body.field.as_str().to_owned(), None).await?;
+    Ok(delete::Response::new())
+}
+
+/// The profile of `user`, if there is one: nobody is asked about the users of other servers.
+fn find(services: &Services, user: &OwnedUserId) -> Result<Profile, Error> {
+    services.engine.accounts.profile(user)?.ok_or_else(|| Error::not_found("Unknown user"))
+}
+
+/// What a field becomes; the two that rooms repeat are texts, and an empty one is none.
+fn check(field: &str, value: Value) -> Result<Option<Value>, Error> {
+    match (field, value) {
+        ("displayname" | "avatar_url", Value::Null) => Ok(None),
+        ("displayname" | "avatar_url", Value::String(text)) if text.is_empty() => Ok(None),
+        ("displayname", Value::String(text)) if text.chars().count() > LONGEST_NAME => {
+            Err(Error::invalid_param("The display name is too long"))
+        }
+        ("avatar_url", Value::String(text)) if text.len() > LONGEST_AVATAR || !text.starts_with("mxc://") => {
+            Err(Error::invalid_param("The avatar is not an mxc address"))
+        }
+        ("displayname" | "avatar_url", value) if !value.is_string() => Err(Error::bad_json("The field is a text")),
+        (_, value) => Ok(Some(value)),
+    }
+}
+
+async fn change(services: &Services, session: &Session, field: String, value: Option<Value>) -> Result<(), Error> {
+    let in_rooms = matches!(field.as_str(), "displayname" | "avatar_url");
+    let account = session.account();
+    let changed = services.engine.accounts.set_profile_field(account, field, value).await?;
+    if changed && in_rooms {
+        services.engine.rooms.show_profile(account).await;
+    }
+    Ok(())
+}
+
+/// Whose field is set and which; the body is read by the handler, because `null` and an empty text unset.
+struct SetField {
+    user_id: OwnedUserId,
+    field: String,
+}
+
+impl Metadata for SetField {
+    const METHOD: Method = set::Request::METHOD;
+    const RATE_LIMITED: bool = set::Request::RATE_LIMITED;
+    type Authentication = <set::Request as Metadata>::Authentication;
+    type PathBuilder = <set::Request as Metadata>::PathBuilder;
+    const PATH_BUILDER: Self::PathBuilder = set::Request::PATH_BUILDER;
+}
+
+impl IncomingRequest for SetField {
+    type EndpointError = <set::Request as IncomingRequest>::EndpointError;
+    type OutgoingResponse = set::Response;
+
+    fn try_from_http_request_inner(
+        _request: axum::http::Request<&[u8]>,
+        path: &[&str],
+    ) -> Result<Self, DeserializationError> {
+        let [user, field] = path else { unreachable!("the path has two parameters") };
+        Ok(Self { user_id: OwnedUserId::try_from(*user)?, field: (*field).to_owned() })
+    }
+}

@@ -1,0 +1,149 @@
+//! Push rules and pushers ([spec](https://spec.matrix.org/latest/client-server-api/#push-notifications)).
+
+use std::sync::Arc;
+
+use ruma::{
+    api::client::push::{
+        PusherKind, delete_pushrule::v3 as delete, get_pushers::v3 as pushers, get_pushrule::v3 as one,
+        get_pushrule_actions::v3 as actions, get_pushrule_enabled::v3 as enabled, get_pushrules_all::v3 as all,
+        get_pushrules_global_scope::v3 as global, set_pusher::v3 as pusher, set_pushrule::v3 as set,
+        set_pushrule_actions::v3 as set_actions, set_pushrule_enabled::v3 as set_enabled,
+    },
+    push::{AnyPushRuleRef, RemovePushRuleError, RuleKind, Ruleset},
+};
+use serde_json::json;
+
+use crate::{
+    api::{Routes, Ruma, RumaRouter, Services, Session, json::Json},
+    error::Error,
+    push,
+};
+
+pub(super) fn routes(router: Routes) -> Routes {
+    let router = router.ruma(rules).ruma(global_rules).ruma(rule).ruma(set_rule).ruma(delete_rule);
+    let router = router.ruma(is_enabled).ruma(enable).ruma(rule_actions).ruma(set_rule_actions);
+    router.ruma(pushers_of).ruma(set_pusher)
+}
+
+/// `GET /_matrix/client/v3/pushrules/`
+async fn rules(_services: Arc<Services>, request: Ruma<all::Request>) -> Result<all::Response, Error> {
+    Ok(all::Response::new(ruleset(&request.session)))
+}
+
+/// `GET /_matrix/client/v3/pushrules/global/`
+async fn global_rules(_services: Arc<Services>, request: Ruma<global::Request>) -> Result<global::Response, Error> {
+    Ok(global::Response::new(ruleset(&request.session)))
+}
+
+/// `GET /_matrix/client/v3/pushrules/global/{kind}/{ruleId}`
+async fn rule(_services: Arc<Services>, request: Ruma<one::Request>) -> Result<one::Response, Error> {
+    let rules = ruleset(&request.session);
+    let rule = find(&rules, request.body.kind, &request.body.rule_id)?;
+    Ok(one::Response::new(rule.to_owned().into()))
+}
+
+/// `PUT /_matrix/client/v3/pushrules/global/{kind}/{ruleId}`
+async fn set_rule(services: Arc<Services>, request: Ruma<set::Request>) -> Result<set::Response, Error> {
+    let set::Request { rule, before, after, .. } = request.body;
+    change(&services, &request.session, move |rules| {
+        rules.insert(rule, after.as_deref(), before.as_deref()).map_err(|_| push::Error::Invalid)
+    })
+    .await?;
+    Ok(set::Response::new())
+}
+
+/// `DELETE /_matrix/client/v3/pushrules/global/{kind}/{ruleId}`
+async fn delete_rule(services: Arc<Services>, request: Ruma<delete::Request>) -> Result<delete::Response, Error> {
+    let delete::Request { kind, rule_id, .. } = request.body;
+    change(&services, &request.session, move |rules| {
+        rules.remove(kind, rule_id).map_err(|error| match error {
+            RemovePushRuleError::ServerDefault => push::Error::Predefined,
+            _ => push::Error::Unknown,
+        })
+    })
+    .await?;
+    Ok(delete::Response::new())
+}
+
+/// `GET /_matrix/client/v3/pushrules/global/{kind}/{ruleId}/enabled`
+async fn is_enabled(_services: Arc<Services>, request: Ruma<enabled::Request>) -> Result<enabled::Response, Error> {
+    let rules = ruleset(&request.session);
+    let rule = find(&rules, request.body.kind, &request.body.rule_id)?;
+    Ok(enabled::Response::new(rule.enabled()))
+}
+
+/// `PUT /_matrix/client/v3/pushrules/global/{kind}/{ruleId}/enabled`
+async fn enable(services: Arc<Services>, request: Ruma<set_enabled::Request>) -> Result<set_enabled::Response, Error> {
+    let set_enabled::Request { kind, rule_id, enabled, .. } = request.body;
+    change(&services, &request.session, move |rules| {
+        rules.set_enabled(kind, rule_id, enabled).map_err(|_| push::Error::Unknown)
+    })
+    .await?;
+    Ok(set_enabled::Response::new())
+}
+
+/// `GET /_matrix/client/v3/pushrules/global/{kind}/{ruleId}/actions`
+async fn rule_actions(_services: Arc<Services>, request: Ruma<actions::Request>) -> Result<actions::Response, Error> {
+    let rules = ruleset(&request.session);
+    let rule = find(&rules, request.body.kind, &request.body.rule_id)?;
+    Ok(actions::Response::new(rule.actions().to_owned()))
+}
+
+/// `PUT /_matrix/client/v3/pushrules/global/{kind}/{ruleId}/actions`
+async fn set_rule_actions(
+    services: Arc<Services>,
+    request: Ruma<set_actions::Request>,
+) -> Result<set_actions::Response, Error> {
+    let set_actions::Request { kind, rule_id, actions, .. } = request.body;
+    change(&services, &request.session, move |rules| {
+        rules.set_actions(kind, rule_id, actions).map_err(|_| push::Error::Unknown)
+    })
+    .await?;
+    Ok(set_actions::Response::new())
+}
+
+/// `GET /_matrix/client/v3/pushers`
+async fn pushers_of(_services: Arc<Services>, request: Ruma<pushers::Request>) -> Result<Json, Error> {
+    Ok(Json(json!({ "pushers": push::list_pushers(&request.session.account().view()) })))
+}
+
+/// `POST /_matrix/client/v3/pushers/set`
+async fn set_pusher(services: Arc<Services>, request: Ruma<pusher::Request>) -> Result<pusher::Response, Error> {
+    let account = request.session.account();
+    let journals = &services.engine.journals;
+    match request.body.action {
+        pusher::PusherAction::Delete(ids) => {
+            push::remove_pusher(account, journals, ids.app_id, ids.pushkey).await?;
+        }
+        pusher::PusherAction::Post(post) => {
+            let PusherKind::Http(data) = &post.pusher.kind else {
+                return Err(Error::invalid_param("Only pushers of kind http are known"));
+            };
+            let gateway = data.url.starts_with("https://") || data.url.starts_with("http://");
+            if !gateway || !data.url.ends_with("/_matrix/push/v1/notify") {
+                return Err(Error::invalid_param("The gateway's address is not one"));
+            }
+            let name = (post.pusher.ids.app_id.clone(), post.pusher.ids.pushkey.clone());
+            let value = serde_json::to_value(&post.pusher).map_err(|_| Error::internal())?;
+            push::set_pusher(account, journals, &request.session.device_id, name, value).await?;
+        }
+        _ => return Err(Error::bad_json("The pusher is neither set nor deleted")),
+    }
+    Ok(pusher::Response::new())
+}
+
+fn ruleset(session: &Session) -> Ruleset {
+    push::ruleset_of(&session.account().view(), &session.user_id)
+}
+
+fn find<'a>(rules: &'a Ruleset, kind: RuleKind, id: &str) -> Result<AnyPushRuleRef<'a>, Error> {
+    Ok(rules.get(kind, id).ok_or(push::Error::Unknown)?)
+}
+
+async fn change(
+    services: &Services,
+    session: &Session,
+    edit: impl FnOnce(&mut Ruleset) -> Result<(), push::Error> + Send,
+) -> Result<(), Error> {
+    Ok(push::change_rules(session.account(), &services.engine.journals, edit).await?)
+}
