@@ -11,6 +11,8 @@ mod cross_signing;
 mod query;
 mod signatures;
 mod signed;
+#[cfg(test)]
+mod tests;
 mod to_device;
 mod upload;
 
@@ -22,7 +24,7 @@ pub use self::{
     cross_signing::SigningKeys,
     query::Queried,
     signatures::{Refusals, Signed},
-    to_device::Sending,
+    to_device::{Contents, Sending},
     upload::Upload,
 };
 use crate::{

@@ -97,13 +97,13 @@ impl Account {
         decide: impl FnOnce(&Backups<'_>) -> Result<BackupPlan, E> + Send,
     ) -> Result<(Option<Backup>, u64), E> {
         let mut vault = self.vault.write().await;
-        let plan = {
+        let decided = {
             let index = self.backup.read();
             decide(&Backups { journals, vault: &vault, index: &index })?
         };
         let mut batch = Batch::default();
-        let mut placed = Vec::with_capacity(plan.keys.len());
-        for (BackupKey { version, room, session }, data) in plan.keys {
+        let mut placed = Vec::with_capacity(decided.keys.len());
+        for (BackupKey { version, room, session }, data) in decided.keys {
             let there = data.is_some();
             let row = BackupRow { version, room, session, data };
             let plain = serde_json::to_vec(&row).map_err(|_| journal::Error::Malformed)?;
@@ -111,7 +111,7 @@ impl Account {
                 vault.append(journals, Stream::Backup, partition, |_| Primer::default(), &plain, &mut batch)?;
             placed.push((row.key(), there.then_some(position)));
         }
-        vault.change(journals, plan.changes, &mut batch)?;
+        vault.change(journals, decided.changes, &mut batch)?;
         let done = journals.store.commit(batch).await.map_err(journal::Error::from);
         vault.finish(done)?;
         let mut index = self.backup.write();
@@ -127,6 +127,34 @@ impl Account {
         }
         let count = of_version(&index, version).count() as u64;
         Ok((entry, count))
+    }
+
+    /// Shreds backed-up keys that were deleted or replaced: the windows that held them are rewritten under fresh secrets.
+    pub async fn shred_backup(&self, journals: &Journals) -> Result<(), journal::Error> {
+        let mut vault = self.vault.write().await;
+        let index = self.backup.read().clone();
+        let mut rewrite = |stream, position, plain: &[u8]| {
+            if stream != Stream::Backup {
+                return None;
+            }
+            let row: BackupRow = serde_json::from_slice(plain).ok()?;
+            let dead = row.data.is_some() && index.get(&row.key()) != Some(&position);
+            if dead { serde_json::to_vec(&BackupRow { data: None, ..row }).ok() } else { None }
+        };
+        let mut batch = Batch::default();
+        let prepared = vault.prepare_rewrite(journals, None, &mut rewrite, &mut batch)?;
+        let change = prepared.change(vault.identity());
+        let done = async {
+            journals.store.commit(batch).await?;
+            Ok(journals.slots.commit(vec![change]).await?)
+        };
+        let done = done.await;
+        let mut after = Batch::default();
+        if done.is_ok() {
+            vault.adopt(prepared, &mut after);
+        }
+        vault.finish(done)?;
+        Ok(journals.store.commit(after).await?)
     }
 
     /// How many keys a backup version has.

@@ -40,7 +40,7 @@ pub(super) fn routes(router: Routes) -> Routes {
 
 /// What a client says of a version.
 #[derive(Deserialize)]
-struct Version {
+struct Description {
     algorithm: String,
     auth_data: Value,
     version: Option<String>,
@@ -48,7 +48,7 @@ struct Version {
 
 /// `POST /_matrix/client/v3/room_keys/version`
 async fn create(services: Arc<Services>, request: Ruma<create_backup_version::v3::Request>) -> Result<Json, Error> {
-    let body: Version = serde_json::from_slice(&request.raw)?;
+    let body: Description = serde_json::from_slice(&request.raw)?;
     let account = request.session.account();
     let version = services.engine.e2ee.create_backup(account, body.algorithm, body.auth_data).await?;
     Ok(Json(json!({ "version": version.to_string() })))
@@ -56,17 +56,17 @@ async fn create(services: Arc<Services>, request: Ruma<create_backup_version::v3
 
 /// `GET /_matrix/client/v3/room_keys/version`
 async fn latest(services: Arc<Services>, request: Ruma<get_latest_backup_info::v3::Request>) -> Result<Json, Error> {
-    Ok(shown(services.engine.e2ee.backup(request.session.account(), None)?))
+    Ok(shown(&services.engine.e2ee.backup(request.session.account(), None)?))
 }
 
 /// `GET /_matrix/client/v3/room_keys/version/{version}`
 async fn info(services: Arc<Services>, request: Ruma<get_backup_info::v3::Request>) -> Result<Json, Error> {
-    Ok(shown(services.engine.e2ee.backup(request.session.account(), Some(&request.body.version))?))
+    Ok(shown(&services.engine.e2ee.backup(request.session.account(), Some(&request.body.version))?))
 }
 
 /// `PUT /_matrix/client/v3/room_keys/version/{version}`
 async fn update(services: Arc<Services>, request: Ruma<update_backup_version::v3::Request>) -> Result<Json, Error> {
-    let body: Version = serde_json::from_slice(&request.raw)?;
+    let body: Description = serde_json::from_slice(&request.raw)?;
     let account = request.session.account();
     let data = (body.algorithm, body.auth_data);
     services.engine.e2ee.update_backup(account, &request.body.version, data, body.version).await?;
@@ -174,7 +174,7 @@ fn state(state: BackupState) -> Json {
     Json(json!({ "count": state.count, "etag": state.etag.to_string() }))
 }
 
-fn shown(info: BackupInfo) -> Json {
+fn shown(info: &BackupInfo) -> Json {
     Json(json!({
         "algorithm": info.backup.algorithm,
         "auth_data": info.backup.auth_data,

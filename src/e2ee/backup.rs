@@ -113,7 +113,7 @@ impl E2ee {
         outcome
     }
 
-    /// Ends a backup version with its keys. Its number is not used again.
+    /// Ends a backup version and shreds its keys. Its number is not used again.
     pub async fn delete_backup(&self, account: &Account, version: &str) -> Result<(), Error> {
         let version = number(version)?;
         let decide = |backups: &Backups<'_>| {
@@ -125,7 +125,7 @@ impl E2ee {
         let partition = self.journals().epochs.current(self.accounts.policy().backup).await;
         let partition = partition.map_err(crate::accounts::Error::from)?;
         account.back_up(self.journals(), partition, version, decide).await?;
-        Ok(())
+        Ok(account.shred_backup(self.journals()).await?)
     }
 
     /// Backs keys up. Where a key is there already the better one stays: a verified one, then one that opens more

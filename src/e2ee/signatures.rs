@@ -46,7 +46,7 @@ impl E2ee {
         account: &Account,
         objects: BTreeMap<String, Value>,
     ) -> Result<BTreeMap<String, Error>, Error> {
-        let (mut refused, mut changed) = (BTreeMap::new(), false);
+        let (mut refused, mut signed) = (BTreeMap::new(), false);
         let decide = |house: &HouseLedger| {
             let mut own = Own::of(house, &account.user_id);
             for (id, object) in objects {
@@ -55,11 +55,11 @@ impl E2ee {
                 }
             }
             let changes = own.changes();
-            changed = !changes.is_empty();
+            signed = !changes.is_empty();
             changes
         };
         self.house().change(decide).await?;
-        if changed {
+        if signed {
             self.announce(account);
         }
         Ok(refused)

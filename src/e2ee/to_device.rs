@@ -22,6 +22,9 @@ const MOST_TRANSACTIONS: usize = 64;
 /// Devices whose transaction ids are remembered; beyond it those that send nothing at the moment are forgotten.
 const MOST_SENDERS: usize = 10_000;
 
+/// Contents by account and device, where no device means all.
+pub type Contents = BTreeMap<OwnedUserId, Vec<(Option<OwnedDeviceId>, Box<RawValue>)>>;
+
 type Sender = (OwnedUserId, OwnedDeviceId);
 type Recent = Arc<tokio::sync::Mutex<VecDeque<String>>>;
 
@@ -45,7 +48,7 @@ impl E2ee {
         (user, device): (&UserId, &OwnedDeviceId),
         kind: &str,
         transaction: &str,
-        messages: BTreeMap<OwnedUserId, Vec<(Option<OwnedDeviceId>, Box<RawValue>)>>,
+        messages: Contents,
     ) -> Result<(), Error> {
         if messages.values().map(Vec::len).sum::<usize>() > MOST_RECEIVERS {
             return Err(Error::TooMany);

@@ -31,14 +31,14 @@ const MOST_ID_BYTES: usize = 255;
 /// Keys as a device uploads them, in the order in which they stand in the body.
 #[derive(Deserialize)]
 pub struct Upload {
-    #[serde(default)]
-    device_keys: Option<Value>,
-    #[serde(default)]
-    one_time_keys: Option<Ordered>,
-    #[serde(default)]
-    fallback_keys: Option<Ordered>,
+    #[serde(default, rename = "device_keys")]
+    device: Option<Value>,
+    #[serde(default, rename = "one_time_keys")]
+    one_time: Option<Ordered>,
+    #[serde(default, rename = "fallback_keys")]
+    fallback: Option<Ordered>,
     #[serde(default, rename = "org.matrix.msc2732.fallback_keys")]
-    unstable_fallback_keys: Option<Ordered>,
+    unstable_fallback: Option<Ordered>,
 }
 
 /// The members of a JSON object in their order.
@@ -60,10 +60,10 @@ impl E2ee {
         device: &OwnedDeviceId,
         upload: Upload,
     ) -> Result<BTreeMap<String, u64>, Error> {
-        let fallback = upload.fallback_keys.or(upload.unstable_fallback_keys);
+        let fallback = upload.fallback.or(upload.unstable_fallback);
         let fallback = checked(fallback)?;
-        let one_time = checked(upload.one_time_keys)?;
-        let keys = upload.device_keys.map(|keys| own_keys(keys, account, device)).transpose()?;
+        let one_time = checked(upload.one_time)?;
+        let keys = upload.device.map(|keys| own_keys(keys, account, device)).transpose()?;
         if keys.is_some() || !fallback.is_empty() {
             self.publish(account, device, keys, fallback).await?;
         }

@@ -60,6 +60,9 @@ impl Look<'_> {
             let users = touched.filter_map(|(name, _)| UserId::parse(format!("@{name}:{server}")).ok());
             changed.extend(users);
         }
+        // Signatures on others' keys are seen by the account's own devices alone.
+        let signed = self.vault.signatures.iter().filter(|(_, made)| made.at > before.vault);
+        changed.extend(signed.map(|((user, _), _)| user.clone()));
         if changed.is_empty() && near.went.is_empty() {
             return DeviceLists::default();
         }
