@@ -6,5 +6,6 @@ mod e2ee;
 mod http;
 mod layers;
 mod media;
+mod rooms;
 mod server;
 mod sync;
