@@ -6,7 +6,10 @@ use axum::http::Response;
 use ruma::{
     api::{
         OutgoingBodyJson, OutgoingResponse,
-        client::sync::sync_events::v3::{Filter as Asked, Request},
+        client::{
+            filter::FilterDefinition,
+            sync::sync_events::v3::{Filter as Asked, Request},
+        },
         error::IntoHttpError,
     },
     exports::serde::Serialize,
@@ -39,7 +42,7 @@ async fn sync(services: Arc<Services>, request: Ruma<Request>) -> Result<Synced,
 /// The filter a client gave, or the one it stored under the id it gave.
 fn filter_of(session: &Session, asked: Option<Asked>) -> Result<Filter, SyncError> {
     match asked {
-        None => Filter::new(Default::default()),
+        None => Filter::new(FilterDefinition::default()),
         Some(Asked::FilterDefinition(definition)) => Filter::new(definition),
         Some(Asked::FilterId(id)) => {
             let vault = session.account().view();

@@ -218,7 +218,7 @@ impl<'a> Marks<'a> {
             let place = match key.thread.as_deref() {
                 None => &mut marks.unthreaded,
                 Some("main") => &mut marks.main,
-                Some(root) => marks.threads.entry(root).or_insert(Position::START),
+                Some(thread) => marks.threads.entry(thread).or_insert(Position::START),
             };
             *place = (*place).max(mark.position);
         }

@@ -10,6 +10,8 @@ mod filter;
 mod look;
 mod point;
 mod points;
+#[cfg(test)]
+mod tests;
 mod timeline;
 mod token;
 
@@ -38,7 +40,7 @@ use crate::{
 };
 
 /// The longest a client may wait: proxies cut longer silences.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// Why a sync is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -217,10 +219,10 @@ impl Syncs {
 
     /// Looks; a look at everything goes to a thread where it holds up nobody.
     async fn look(self: &Arc<Self>, session: &Session, since: &Since, ask: &Arc<Ask>) -> Result<Seen, Error> {
-        if let Since::Point(point) = since {
-            if !ask.full_state {
-                return self.look_now(session, since, point, ask);
-            }
+        if let Since::Point(point) = since
+            && !ask.full_state
+        {
+            return self.look_now(session, since, point, ask);
         }
         let (this, session, since, ask) = (Arc::clone(self), session.clone(), since.clone(), Arc::clone(ask));
         let whole = tokio::task::spawn_blocking(move || match &since {
@@ -247,8 +249,7 @@ impl Syncs {
             vault,
             house,
             ignored,
-            initial: matches!(since, Since::Nothing),
-            forgotten: matches!(since, Since::Forgotten),
+            since,
         };
         Ok(look.look(point))
     }

@@ -49,7 +49,7 @@ impl Neighbours {
 impl Look<'_> {
     /// Changes of device lists since `before`. A first answer has none: the client asks about whom it needs.
     pub(super) fn device_lists(&self, before: &Point, near: &Neighbours) -> DeviceLists {
-        if self.initial {
+        if self.initial() {
             return DeviceLists::default();
         }
         let own = &self.session.account.user_id;

@@ -35,10 +35,7 @@ pub struct Filter {
     pub room_data: EventFilter,
     /// Global account data.
     pub account_data: EventFilter,
-    /// Whether members are sent only once somebody speaks.
-    pub lazy: bool,
-    /// Whether they are sent again each time.
-    pub redundant: bool,
+    lazy: LazyLoadOptions,
     /// Whether threads are counted on their own.
     pub threads: bool,
     /// How events are written.
@@ -79,12 +76,12 @@ impl Filter {
         }
         let room = definition.room;
         let lazy = [room.state.lazy_load_options, room.timeline.lazy_load_options];
+        let lazy = lazy.into_iter().find(|option| !option.is_disabled()).unwrap_or_default();
         let fields = definition.event_fields.map(|fields| fields.iter().map(|field| path(field)).collect());
         Ok(Self {
             rooms: Rooms::new(room.rooms, room.not_rooms),
             include_leave: room.include_leave,
-            lazy: lazy.iter().any(|option| !option.is_disabled()),
-            redundant: lazy.contains(&LazyLoadOptions::Enabled { include_redundant_members: true }),
+            lazy,
             threads: room.timeline.unread_thread_notifications,
             timeline: EventFilter::of_room(room.timeline),
             state: EventFilter::of_room(room.state),
@@ -99,6 +96,18 @@ impl Filter {
     pub fn stored(value: &Value) -> Result<Self, Error> {
         let definition = <FilterDefinition as serde::Deserialize>::deserialize(value).map_err(|_| Error::Filter)?;
         Self::new(definition)
+    }
+
+    /// Whether members are sent only once somebody speaks.
+    #[must_use]
+    pub fn lazy(&self) -> bool {
+        !self.lazy.is_disabled()
+    }
+
+    /// Whether members who were sent are sent again each time they speak.
+    #[must_use]
+    pub fn redundant(&self) -> bool {
+        self.lazy == LazyLoadOptions::Enabled { include_redundant_members: true }
     }
 
     /// Whether a room is asked for at all.

@@ -59,8 +59,7 @@ pub(super) struct Look<'a> {
     pub(super) vault: Arc<VaultLedger>,
     pub(super) house: Arc<HouseLedger>,
     pub(super) ignored: BTreeSet<OwnedUserId>,
-    pub(super) initial: bool,
-    pub(super) forgotten: bool,
+    pub(super) since: &'a Since,
 }
 
 /// What a look found.
@@ -84,14 +83,14 @@ impl Look<'_> {
             match &entry.fact {
                 Fact::Joined => self.joined(id, known, &mut seen, &mut near),
                 Fact::Invited(stripped) => self.invited(id, stripped, known, &mut seen),
-                Fact::Knocked(stripped) => self.knocked(id, stripped, known, &mut seen),
+                Fact::Knocked(stripped) => Self::knocked(id, stripped, known, &mut seen),
                 Fact::Left(event) => self.left(id, event, known, &mut seen, &mut near),
             }
         }
         for (id, _) in before.rooms.iter().filter(|(id, _)| !self.vault.rooms.contains_key(*id)) {
             self.vanished(id, before, &mut seen);
         }
-        if self.vault.count != before.vault || self.initial || self.forgotten {
+        if self.vault.count != before.vault || self.initial() || self.forgotten() {
             seen.answer.account_data.events = self.account_data(before.vault);
         }
         self.to_device(&mut seen);
@@ -100,6 +99,15 @@ impl Look<'_> {
         seen.point.vault = self.vault.count;
         seen.point.devices = self.house.stamp;
         seen
+    }
+
+    /// Whether the device knows nothing.
+    pub(super) fn initial(&self) -> bool {
+        matches!(self.since, Since::Nothing)
+    }
+
+    fn forgotten(&self) -> bool {
+        matches!(self.since, Since::Forgotten)
     }
 
     fn user(&self) -> &UserId {
@@ -143,7 +151,7 @@ impl Look<'_> {
         let mut point = known.clone();
         let window = self.window(&room, &view);
         let end = view.end().max(known.position);
-        let stretch = window.stretch(known.position, end, fresh, self.forgotten);
+        let stretch = window.stretch(known.position, end, fresh, self.forgotten());
         let mut news = Joined::default();
         let summarise = stretch.whole || stretch.renames() || self.full_state;
         let (summary, heroes) = if summarise { self.summary(&view) } else { (None, Vec::new()) };
@@ -188,7 +196,7 @@ impl Look<'_> {
         news: &mut Joined,
         near: &mut Neighbours,
     ) {
-        if !self.initial {
+        if !self.initial() {
             let members = if stretch.whole { None } else { Some(stretch.members()) };
             match members {
                 Some(members) => near.moved(self.user(), members),
@@ -285,7 +293,7 @@ impl Look<'_> {
         seen.answer.rooms.invite.insert(id.clone(), Invited { invite_state: raw(stripped) });
     }
 
-    fn knocked(&self, id: &OwnedRoomId, stripped: &[Value], known: Option<&RoomPoint>, seen: &mut Seen) {
+    fn knocked(id: &OwnedRoomId, stripped: &[Value], known: Option<&RoomPoint>, seen: &mut Seen) {
         let told = Told::Knocked(fingerprint(stripped));
         if known.is_some_and(|known| known.told == told) {
             return;
@@ -301,7 +309,7 @@ impl Look<'_> {
     }
 
     fn left(&self, id: &OwnedRoomId, event: &Value, known: Option<&RoomPoint>, seen: &mut Seen, near: &mut Neighbours) {
-        let all = self.initial || self.full_state;
+        let all = self.initial() || self.full_state;
         let told = known.is_some_and(|known| known.told == Told::Left);
         let wanted = if all { self.filter.include_leave } else { !told };
         if !told {
@@ -336,7 +344,7 @@ impl Look<'_> {
             return None;
         }
         let window = self.window(&room, &view);
-        let stretch = window.stretch(point.position, end, fresh, self.forgotten);
+        let stretch = window.stretch(point.position, end, fresh, self.forgotten());
         let mut news = Joined::default();
         near.parted(&view.state);
         self.place(&window, stretch, &mut point, &[], &mut news, &mut Neighbours::default());

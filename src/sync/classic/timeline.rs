@@ -126,14 +126,14 @@ impl Window<'_> {
         let start = stretch.shown.first().map_or(&stretch.end, |entry| &entry.before);
         let base = if self.after { &stretch.end } else { start };
         let mut sent = if stretch.whole { self.whole(base) } else { self.delta(stretch, base) };
-        if self.filter.lazy {
+        if self.filter.lazy() {
             let senders = stretch.shown.iter().map(|entry| entry.event.sender());
             let own = stretch.whole.then_some(self.viewer.user);
             for user in senders.chain(heroes.iter().map(|hero| &**hero)).chain(own) {
                 let Some(member) = base.member(user).or_else(|| stretch.end.member(user).filter(|_| self.after)) else {
                     continue;
                 };
-                if stretch.whole || self.filter.redundant || !members.contains(user) {
+                if stretch.whole || self.filter.redundant() || !members.contains(user) {
                     sent.insert(("m.room.member", user.as_str()), member);
                 }
             }
@@ -151,7 +151,7 @@ impl Window<'_> {
     }
 
     fn whole<'s>(&self, base: &'s StateMap) -> BTreeMap<(&'s str, &'s str), &'s Arc<Event>> {
-        let lazy = self.filter.lazy;
+        let lazy = self.filter.lazy();
         let events = base.iter().filter(|event| !lazy || event.kind() != "m.room.member");
         events.filter_map(|event| Some(((event.kind(), event.state_key()?), event))).collect()
     }
