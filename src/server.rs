@@ -68,7 +68,11 @@ impl Server {
         engine.open_epochs().await?;
         let services = Arc::new(Services {
             registration: Registration::load(&config.registration, &engine).await?,
-            sliding: Arc::new(Sliding::new(Arc::clone(&engine.rooms), Arc::clone(&random))),
+            sliding: Arc::new(Sliding::new(
+                Arc::clone(&engine.rooms),
+                Arc::clone(&engine.counters),
+                Arc::clone(&random),
+            )),
             interactive: uiaa::Sessions::default(),
             nonces: api::Nonces::default(),
             config: Arc::clone(&config),

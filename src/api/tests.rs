@@ -78,7 +78,11 @@ async fn router() -> Router {
     let registration = Registration::load(&config.registration, &engine).await.expect("tokens");
     let services = Services {
         registration,
-        sliding: Arc::new(Sliding::new(Arc::clone(&engine.rooms), Arc::new(SeededRandom::new(1)))),
+        sliding: Arc::new(Sliding::new(
+            Arc::clone(&engine.rooms),
+            Arc::clone(&engine.counters),
+            Arc::new(SeededRandom::new(1)),
+        )),
         interactive: uiaa::Sessions::default(),
         nonces: super::Nonces::default(),
         config: Arc::new(Config::default()),

@@ -39,6 +39,8 @@ use crate::{
         vault::{Fact, VaultLedger},
     },
     house,
+    journal::Position,
+    push::Counters,
     random::Random,
     rooms::{Rooms, show::Viewer},
     seal::slots::SlotId,
@@ -74,6 +76,7 @@ pub enum Error {
 /// Sliding sync for every device.
 pub struct Sliding {
     rooms: Arc<Rooms>,
+    counters: Arc<Counters>,
     random: Arc<dyn Random>,
     connections: Connections,
     recency: Mutex<HashMap<SlotId, Recency>>,
@@ -100,8 +103,8 @@ struct Asked<'a> {
 impl Sliding {
     /// Sliding sync over `rooms`.
     #[must_use]
-    pub fn new(rooms: Arc<Rooms>, random: Arc<dyn Random>) -> Self {
-        Self { rooms, random, connections: Connections::default(), recency: Mutex::default() }
+    pub fn new(rooms: Arc<Rooms>, counters: Arc<Counters>, random: Arc<dyn Random>) -> Self {
+        Self { rooms, counters, random, connections: Connections::default(), recency: Mutex::default() }
     }
 
     /// Answers a request, when there is something to say, the time is up or the server stops. `pos` and `timeout`, in
@@ -159,14 +162,16 @@ impl Sliding {
         }
     }
 
-    /// Makes durable that the client has its to-device messages. A token further than what was ever sent means no more
-    /// than what was: positions to come are not acknowledged.
+    /// Makes durable that the client has its to-device messages up to one that waits. Any other token says nothing new,
+    /// or comes from another life of the account: positions to come must not be acknowledged.
     async fn acknowledge(&self, session: &Session, request: &Request) -> Result<(), Error> {
         let asked = &request.extensions.to_device;
         let Some(since) = since(asked).filter(|_| asked.enabled) else { return Ok(()) };
-        let waiting = session.account.waiting(&session.device, crate::journal::Position::START, usize::MAX);
-        let to = waiting.into_iter().map(|(position, _)| position).take_while(|position| *position <= since).last();
-        let Some(to) = to else { return Ok(()) };
+        let waiting = session.account.waiting(&session.device, Position::START, usize::MAX);
+        if !waiting.iter().any(|(position, _)| *position == since) {
+            return Ok(());
+        }
+        let to = since;
         let (accounts, session) = (Arc::clone(self.rooms.accounts()), session.clone());
         let done = tokio::spawn(async move { accounts.acknowledge(&session, to).await });
         Ok(done.await.unwrap_or(Err(accounts::Error::Busy))?)
@@ -198,7 +203,13 @@ impl Sliding {
         for (candidate, asked) in asked.into_values() {
             let id = candidate.id;
             let is_dm = catalogue.direct.contains(id);
-            let said = teller.room(candidate, &asked.wanted, told.rooms.get(id), is_dm, unread(&vault, candidate));
+            let said = teller.room(
+                candidate,
+                &asked.wanted,
+                told.rooms.get(id),
+                is_dm,
+                self.unread(session, &vault, candidate),
+            );
             if let Some((mut answer, sent)) = said {
                 state.rooms.insert(id.clone(), sent);
                 if !answer.is_silent() {
@@ -237,6 +248,15 @@ impl Sliding {
         let again = next_end.map(|end| end.saturating_sub(steady).max(Duration::from_millis(1)));
         let answer = Answer { pos: String::new(), txn_id: request.txn_id.clone(), lists, rooms, extensions };
         Ok(Look { answer, state, worth: worth || extended, again })
+    }
+
+    /// Unread notifications and highlights of a room, those in threads included: no extension tells them apart.
+    fn unread(&self, session: &Session, vault: &VaultLedger, candidate: &Candidate<'_>) -> (u64, u64) {
+        let joined = *candidate.fact == Fact::Joined;
+        candidate.room.as_ref().filter(|_| joined).map_or((0, 0), |(room, view)| {
+            let tally = self.counters.count(&session.account, vault, room, view).total();
+            (tally.notifications, tally.highlights)
+        })
     }
 }
 
@@ -303,9 +323,4 @@ fn farewells(
             rooms.insert(id.clone(), answer);
         }
     }
-}
-
-/// Unread notifications and highlights of a room.
-fn unread(_vault: &VaultLedger, _candidate: &Candidate<'_>) -> (u64, u64) {
-    (0, 0)
 }

@@ -9,3 +9,4 @@ mod media;
 mod rooms;
 mod server;
 mod sync;
+mod sliding;

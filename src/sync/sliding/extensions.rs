@@ -85,9 +85,12 @@ impl Extending<'_> {
     fn to_device(&mut self, asked: &ToDevice) {
         let device = &self.session.device;
         let acknowledged = self.vault.devices.get(device).map(|device| device.acknowledged).unwrap_or_default();
-        let after = since(asked).unwrap_or_default().max(acknowledged);
+        let waiting = self.session.account.waiting(device, acknowledged, usize::MAX);
+        let end = waiting.last().map_or(acknowledged, |(position, _)| *position);
+        // A token further than what there is comes from another life of the account: it says nothing here.
+        let after = since(asked).filter(|since| (acknowledged..=end).contains(since)).unwrap_or(acknowledged);
         let most = usize::try_from(asked.limit.unwrap_or(MOST_MESSAGES).clamp(1, MOST_MESSAGES)).unwrap_or(1);
-        let messages = self.session.account.waiting(device, after, most);
+        let messages: Vec<_> = waiting.into_iter().filter(|(position, _)| *position > after).take(most).collect();
         self.worth |= !messages.is_empty();
         let next = messages.last().map_or(after, |(position, _)| *position);
         let events = messages.into_iter().map(|(_, message)| message).collect();
