@@ -260,12 +260,15 @@ impl Sliding {
     }
 }
 
+/// Wanted rooms by id.
+type Gathered<'a, 'b, 'c> = BTreeMap<&'a OwnedRoomId, (&'a Candidate<'b>, Asked<'c>)>;
+
 /// The rooms that lists and subscriptions ask for, and how many each list has.
 fn gather<'a, 'b, 'c>(
     catalogue: &'a Catalogue<'b>,
     request: &'c Request,
-) -> (BTreeMap<&'a OwnedRoomId, (&'a Candidate<'b>, Asked<'c>)>, BTreeMap<String, ListAnswer>) {
-    let mut rooms: BTreeMap<&OwnedRoomId, (&Candidate<'b>, Asked<'c>)> = BTreeMap::new();
+) -> (Gathered<'a, 'b, 'c>, BTreeMap<String, ListAnswer>) {
+    let mut rooms = Gathered::new();
     let mut lists = BTreeMap::new();
     for (name, list) in &request.lists {
         let (shown, count) = catalogue.list(list);

@@ -8,5 +8,5 @@ mod layers;
 mod media;
 mod rooms;
 mod server;
-mod sync;
 mod sliding;
+mod sync;

@@ -69,7 +69,7 @@ impl Extending<'_> {
     /// Everything that is asked for.
     pub(super) fn extend(&mut self, asked: &Extensions, covered: &[Covered<'_, '_>]) {
         if asked.to_device.enabled {
-            self.to_device(&asked.to_device);
+            self.messages(&asked.to_device);
         }
         if asked.e2ee.enabled {
             self.e2ee();
@@ -82,7 +82,7 @@ impl Extending<'_> {
         }
     }
 
-    fn to_device(&mut self, asked: &ToDevice) {
+    fn messages(&mut self, asked: &ToDevice) {
         let device = &self.session.device;
         let acknowledged = self.vault.devices.get(device).map(|device| device.acknowledged).unwrap_or_default();
         let waiting = self.session.account.waiting(device, acknowledged, usize::MAX);
@@ -149,12 +149,10 @@ impl Extending<'_> {
         }
         let joined = *candidate.fact == crate::accounts::vault::Fact::Joined;
         if let Some((room, view)) = candidate.room.as_ref().filter(|_| joined) {
-            if covered.receipts {
-                if let Some(event) = self.receipts(candidate.id, view, &mut side) {
-                    self.worth = true;
-                    let answer = self.answer.receipts.get_or_insert_default();
-                    answer.rooms.insert(candidate.id.clone(), event);
-                }
+            let event = covered.receipts.then(|| self.receipts(candidate.id, view, &mut side)).flatten();
+            if let Some(event) = event {
+                self.worth = true;
+                self.answer.receipts.get_or_insert_default().rooms.insert(candidate.id.clone(), event);
             }
             if covered.typing {
                 let (users, count) = room.typing.now(self.steady);

@@ -35,7 +35,7 @@ pub(super) struct Recency {
 struct Stamp {
     end: Position,
     bump: Position,
-    stamp: u64,
+    told: u64,
 }
 
 /// The last activity of a room.
@@ -64,20 +64,20 @@ impl Recency {
         for (activity, id, end) in moved {
             let known = self.rooms.get(id);
             let stamp = match known {
-                Some(known) if activity.position <= known.bump => known.stamp,
+                Some(known) if activity.position <= known.bump => known.told,
                 None if activity.ts.0.saturating_add(BUCKET) < self.last => activity.ts.0,
                 _ => activity.ts.0.max(self.last + 1),
             };
             let bump = known.map_or(activity.position, |known| known.bump.max(activity.position));
             self.last = self.last.max(stamp);
-            self.rooms.insert(id.clone(), Stamp { end, bump, stamp });
+            self.rooms.insert(id.clone(), Stamp { end, bump, told: stamp });
         }
     }
 
     /// The stamp of a room that was noted.
     #[must_use]
     pub(super) fn stamp(&self, room: &OwnedRoomId) -> u64 {
-        self.rooms.get(room).map_or(0, |known| known.stamp)
+        self.rooms.get(room).map_or(0, |known| known.told)
     }
 
     /// Forgets rooms the account has no part in.

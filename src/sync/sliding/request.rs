@@ -175,7 +175,7 @@ impl Scope {
         let named = |all: &Vec<String>| all.iter().any(|name| any(name) || name == room.as_str());
         self.enabled
             && (self.lists.as_ref().map_or(!lists.is_empty(), listed)
-                || subscribed && self.rooms.as_ref().map_or(true, named)
+                || subscribed && self.rooms.as_ref().is_none_or(named)
                 || self.rooms.as_ref().is_some_and(|all| all.iter().any(|name| name == room.as_str())))
     }
 }

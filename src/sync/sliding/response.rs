@@ -34,10 +34,10 @@ pub(super) struct ListAnswer {
 pub(super) struct RoomAnswer {
     /// The name; `null` when it was taken away.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) name: Option<Option<String>>,
+    pub(super) name: Option<Value>,
     /// The avatar; `null` when it was taken away.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) avatar: Option<Option<String>>,
+    pub(super) avatar: Option<Value>,
     /// Who stands for a room without name or avatar.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) heroes: Option<Vec<Hero>>,

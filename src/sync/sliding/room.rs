@@ -222,8 +222,8 @@ impl Teller<'_> {
         let (name, avatar) = (view.state.name(), view.state.avatar());
         let unnamed = name.is_none() || avatar.is_none();
         let told = |before: Option<&Option<String>>, now: &Option<String>| match before {
-            None => now.clone().map(Some),
-            Some(before) => (before != now).then(|| now.clone()),
+            None => now.clone().map(Value::from),
+            Some(before) => (before != now).then(|| Value::from(now.clone())),
         };
         answer.name = told(before.as_ref().map(|(name, _)| name), &name);
         answer.avatar = told(before.as_ref().map(|(_, avatar)| avatar), &avatar);
@@ -262,8 +262,8 @@ impl Teller<'_> {
         }
         let answer = RoomAnswer {
             initial: true,
-            name: candidate.text("m.room.name", "name").map(Some),
-            avatar: candidate.text("m.room.avatar", "url").map(Some),
+            name: candidate.text("m.room.name", "name").map(Value::from),
+            avatar: candidate.text("m.room.avatar", "url").map(Value::from),
             is_dm: is_dm.then_some(true),
             bump_stamp: Some(candidate.stamp),
             membership: Some(membership),
