@@ -11,8 +11,6 @@ mod cross_signing;
 mod query;
 mod signatures;
 mod signed;
-#[cfg(test)]
-mod tests;
 mod to_device;
 mod upload;
 

@@ -1,5 +1,7 @@
 //! The slice from an account to the disk and back, without HTTP.
 
+mod e2ee;
+
 use std::sync::Arc;
 
 use ruma::{CanonicalJsonObject, OwnedRoomId, RoomVersionId, events::room::member::MembershipState};

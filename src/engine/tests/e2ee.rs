@@ -1,13 +1,13 @@
-//! What power cuts leave. The endpoints are tested over HTTP.
+//! Encryption: what power cuts leave. The endpoints are tested over HTTP.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use ruma::{OwnedRoomId, owned_device_id};
 use serde_json::{json, value::to_raw_value};
 
-use super::{Contents, RoomKeys, Upload};
 use crate::{
     accounts::{LoggedIn, Session},
+    e2ee::{Claimed, Contents, RoomKeys, Upload},
     engine::{
         Engine,
         testing::{Machine, register},
@@ -79,7 +79,7 @@ async fn a_claimed_key_is_gone_wherever_the_power_is_cut() {
         let engine = reboot(&machine).await;
         engine.accounts.session(al.access.expose()).await.unwrap();
         let second = engine.e2ee.claim(wanted()).await.unwrap();
-        let id = |claimed: &super::Claimed| claimed.keys[&al.user_id][&al.device].0.clone();
+        let id = |claimed: &Claimed| claimed.keys[&al.user_id][&al.device].0.clone();
         assert!(first.is_none_or(|first| id(&first) != id(&second)), "cut after {steps} steps");
     }
 }
