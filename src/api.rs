@@ -21,7 +21,6 @@ mod device;
 mod directory;
 mod discovery;
 mod filter;
-mod finish;
 mod health;
 mod history;
 mod keys;

@@ -15,7 +15,7 @@ use ruma::{
 use serde::Deserialize;
 
 use crate::{
-    api::{Routes, Ruma, RumaRouter, Services, finish::finish},
+    api::{Routes, Ruma, RumaRouter, Services},
     error::Error,
     rooms::{
         Wish,
@@ -29,23 +29,17 @@ pub(super) fn routes(router: Routes) -> Routes {
 
 /// `POST /_matrix/client/v3/createRoom`
 async fn create_room(services: Arc<Services>, request: Ruma<Request>) -> Result<Response, Error> {
-    let account = Arc::clone(request.session.account());
-    let wish = wish(request.body)?;
-    let rooms = Arc::clone(&services.engine.rooms);
-    let room = finish(async move { rooms.create(&account, wish).await }).await?;
+    let account = request.session.account();
+    let room = services.engine.rooms.create(account, wish(request.body)?).await?;
     Ok(Response::new(room.id.clone()))
 }
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/upgrade`
 async fn upgrade_room(services: Arc<Services>, request: Ruma<upgrade::Request>) -> Result<upgrade::Response, Error> {
-    let account = Arc::clone(request.session.account());
-    let rooms = Arc::clone(&services.engine.rooms);
-    let body = request.body;
-    let work = async move {
-        let room = rooms.joined(&body.room_id, &account).await?;
-        rooms.upgrade(&room, &account, body.new_version, body.additional_creators).await
-    };
-    Ok(upgrade::Response::new(finish(work).await?))
+    let (rooms, account, body) = (&services.engine.rooms, request.session.account(), request.body);
+    let room = rooms.joined(&body.room_id, account).await?;
+    let replacement = rooms.upgrade(&room, account, body.new_version, body.additional_creators).await?;
+    Ok(upgrade::Response::new(replacement))
 }
 
 fn wish(request: Request) -> Result<Wish, Error> {

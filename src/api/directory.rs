@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 
 use crate::{
     accounts::Account,
-    api::{Routes, Ruma, RumaRouter, Services, finish::finish, json::Json, session::Scheme},
+    api::{Routes, Ruma, RumaRouter, Services, json::Json, session::Scheme},
     error::Error,
     rooms::directory::Search,
 };
@@ -73,8 +73,7 @@ async fn remove_alias(
     services: Arc<Services>,
     request: Ruma<delete_alias::Request>,
 ) -> Result<delete_alias::Response, Error> {
-    let (rooms, account) = (Arc::clone(&services.engine.rooms), Arc::clone(request.session.account()));
-    finish(async move { rooms.remove_alias(&request.body.room_alias, &account).await }).await?;
+    services.engine.rooms.remove_alias(&request.body.room_alias, request.session.account()).await?;
     Ok(delete_alias::Response::new())
 }
 

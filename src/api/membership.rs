@@ -26,7 +26,7 @@ use ruma::{
 
 use crate::{
     accounts::vault::Fact,
-    api::{Routes, Ruma, RumaRouter, Services, Session, finish::finish},
+    api::{Routes, Ruma, RumaRouter, Services, Session},
     error::Error,
     event::Shape,
     rooms::{
@@ -75,24 +75,18 @@ async fn enter(
     name: OwnedRoomOrAliasId,
     reason: Option<String>,
 ) -> Result<ruma::OwnedRoomId, Error> {
-    let (rooms, account) = (Arc::clone(&services.engine.rooms), Arc::clone(session.account()));
-    let work = async move {
-        let room = rooms.reach(&rooms.named(&name)?, &account).await?;
-        rooms.enter_room(&room, &account, because(reason)).await?;
-        Ok::<_, crate::rooms::Error>(room.id.clone())
-    };
-    finish(work).await
+    let (rooms, account) = (&services.engine.rooms, session.account());
+    let room = rooms.reach(&rooms.named(&name)?, account).await?;
+    rooms.enter_room(&room, account, because(reason)).await?;
+    Ok(room.id.clone())
 }
 
 /// `POST /_matrix/client/v3/knock/{roomIdOrAlias}`
 async fn knock_room(services: Arc<Services>, request: Ruma<knock::Request>) -> Result<knock::Response, Error> {
-    let (rooms, account) = (Arc::clone(&services.engine.rooms), Arc::clone(request.session.account()));
-    let work = async move {
-        let room = rooms.reach(&rooms.named(&request.body.room_id_or_alias)?, &account).await?;
-        rooms.knock(&room, &account, because(request.body.reason)).await?;
-        Ok::<_, crate::rooms::Error>(room.id.clone())
-    };
-    Ok(knock::Response::new(finish(work).await?))
+    let (rooms, account) = (&services.engine.rooms, request.session.account());
+    let room = rooms.reach(&rooms.named(&request.body.room_id_or_alias)?, account).await?;
+    rooms.knock(&room, account, because(request.body.reason)).await?;
+    Ok(knock::Response::new(room.id.clone()))
 }
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/invite`
@@ -100,56 +94,44 @@ async fn invite_user(services: Arc<Services>, request: Ruma<invite::Request>) ->
     let InvitationRecipient::UserId(target) = request.body.recipient else {
         return Err(Error::threepid_denied("Third-party identifiers are not supported"));
     };
-    let (rooms, account) = (Arc::clone(&services.engine.rooms), Arc::clone(request.session.account()));
-    let work = async move {
-        let room = rooms.joined(&request.body.room_id, &account).await?;
-        rooms.invite(&room, &account.user_id, &target.user_id, because(target.reason)).await
-    };
-    finish(work).await?;
+    let (rooms, account) = (&services.engine.rooms, request.session.account());
+    let room = rooms.joined(&request.body.room_id, account).await?;
+    rooms.invite(&room, &account.user_id, &target.user_id, because(target.reason)).await?;
     Ok(invite::Response::new())
 }
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/leave`
 async fn leave_room(services: Arc<Services>, request: Ruma<leave::Request>) -> Result<leave::Response, Error> {
-    let (rooms, account) = (Arc::clone(&services.engine.rooms), Arc::clone(request.session.account()));
+    let (rooms, account) = (&services.engine.rooms, request.session.account());
     let leave::Request { room_id, reason, .. } = request.body;
-    finish(async move { rooms.leave(&room_id, &account, because(reason)).await }).await?;
+    rooms.leave(&room_id, account, because(reason)).await?;
     Ok(leave::Response::new())
 }
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/kick`
 async fn kick_user(services: Arc<Services>, request: Ruma<kick::Request>) -> Result<kick::Response, Error> {
-    let (rooms, account) = (Arc::clone(&services.engine.rooms), Arc::clone(request.session.account()));
+    let (rooms, account) = (&services.engine.rooms, request.session.account());
     let kick::Request { room_id, user_id, reason, .. } = request.body;
-    let work = async move {
-        let room = rooms.joined(&room_id, &account).await?;
-        rooms.kick(&room, &account.user_id, &user_id, because(reason)).await
-    };
-    finish(work).await?;
+    let room = rooms.joined(&room_id, account).await?;
+    rooms.kick(&room, &account.user_id, &user_id, because(reason)).await?;
     Ok(kick::Response::new())
 }
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/ban`
 async fn ban_user(services: Arc<Services>, request: Ruma<ban::Request>) -> Result<ban::Response, Error> {
-    let (rooms, account) = (Arc::clone(&services.engine.rooms), Arc::clone(request.session.account()));
+    let (rooms, account) = (&services.engine.rooms, request.session.account());
     let ban::Request { room_id, user_id, reason, .. } = request.body;
-    let work = async move {
-        let room = rooms.joined(&room_id, &account).await?;
-        rooms.put_out(&room, &account.user_id, &user_id, true, because(reason)).await
-    };
-    finish(work).await?;
+    let room = rooms.joined(&room_id, account).await?;
+    rooms.put_out(&room, &account.user_id, &user_id, true, because(reason)).await?;
     Ok(ban::Response::new())
 }
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/unban`
 async fn unban_user(services: Arc<Services>, request: Ruma<unban::Request>) -> Result<unban::Response, Error> {
-    let (rooms, account) = (Arc::clone(&services.engine.rooms), Arc::clone(request.session.account()));
+    let (rooms, account) = (&services.engine.rooms, request.session.account());
     let unban::Request { room_id, user_id, reason, .. } = request.body;
-    let work = async move {
-        let room = rooms.joined(&room_id, &account).await?;
-        rooms.unban(&room, &account.user_id, &user_id, because(reason)).await
-    };
-    finish(work).await?;
+    let room = rooms.joined(&room_id, account).await?;
+    rooms.unban(&room, &account.user_id, &user_id, because(reason)).await?;
     Ok(unban::Response::new())
 }
 

@@ -13,7 +13,7 @@ use ruma::{
 
 use crate::{
     accounts::vault::ReadKind,
-    api::{Routes, Ruma, RumaRouter, Services, finish::finish},
+    api::{Routes, Ruma, RumaRouter, Services},
     error::Error,
 };
 
@@ -48,23 +48,16 @@ async fn set_read_markers(
     services: Arc<Services>,
     request: Ruma<markers::Request>,
 ) -> Result<markers::Response, Error> {
-    let (rooms, account) = (Arc::clone(&services.engine.rooms), Arc::clone(request.session.account()));
+    let (rooms, account) = (&services.engine.rooms, request.session.account());
     let markers::Request { room_id, fully_read, read_receipt, private_read_receipt, .. } = request.body;
-    let work = async move {
-        let room = rooms.joined(&room_id, &account).await?;
-        let given = [
-            (ReadKind::Fully, fully_read),
-            (ReadKind::Public, read_receipt),
-            (ReadKind::Private, private_read_receipt),
-        ];
-        for (kind, event) in given {
-            if let Some(event) = event {
-                rooms.read(&room, &account, kind, None, &event).await?;
-            }
+    let room = rooms.joined(&room_id, account).await?;
+    let given =
+        [(ReadKind::Fully, fully_read), (ReadKind::Public, read_receipt), (ReadKind::Private, private_read_receipt)];
+    for (kind, event) in given {
+        if let Some(event) = event {
+            rooms.read(&room, account, kind, None, &event).await?;
         }
-        Ok::<_, crate::rooms::Error>(())
-    };
-    finish(work).await?;
+    }
     Ok(markers::Response::new())
 }
 

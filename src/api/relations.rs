@@ -54,8 +54,7 @@ async fn relations_of_type(
     request: Ruma<of_rel_type::Request>,
 ) -> Result<of_rel_type::Response, Error> {
     let body = &request.body;
-    let rel_type = body.rel_type.to_string();
-    let which = Related { rel_type: Some(&rel_type), kind: None, recurse: body.recurse };
+    let which = Related { rel_type: Some(&request.arguments[2]), kind: None, recurse: body.recurse };
     let asked = Asked { room: &body.room_id, event: &body.event_id, which, from: &body.from, to: &body.to };
     let found = find(&services, &request.session, asked, &body.dir, body.limit).await?;
     let mut response = of_rel_type::Response::new(found.chunk);
@@ -70,8 +69,8 @@ async fn relations_of_both(
     request: Ruma<of_both::Request>,
 ) -> Result<of_both::Response, Error> {
     let body = &request.body;
-    let (rel_type, kind) = (body.rel_type.to_string(), body.event_type.to_string());
-    let which = Related { rel_type: Some(&rel_type), kind: Some(&kind), recurse: body.recurse };
+    let (rel_type, kind) = (&request.arguments[2], &request.arguments[3]);
+    let which = Related { rel_type: Some(rel_type), kind: Some(kind), recurse: body.recurse };
     let asked = Asked { room: &body.room_id, event: &body.event_id, which, from: &body.from, to: &body.to };
     let found = find(&services, &request.session, asked, &body.dir, body.limit).await?;
     let mut response = of_both::Response::new(found.chunk);

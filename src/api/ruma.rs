@@ -40,6 +40,8 @@ pub struct Ruma<R: IncomingRequest<Authentication: Scheme>> {
     pub session: <R::Authentication as Scheme>::Session,
     /// The body as it came, for what must be kept byte for byte or is not in the type.
     pub raw: Bytes,
+    /// The parameters of the path in order, decoded: ruma's event types give some names another spelling.
+    pub arguments: Vec<String>,
 }
 
 /// Registration of handlers by their request type.
@@ -204,7 +206,8 @@ where
     let raw = collect(body, MAX_BODY).await?;
     json::check_depth(&raw)?;
     let body = parse(head.into_parts().0, &raw, path)?;
-    Ok(Ruma { body, session, raw })
+    let arguments = path.iter().map(|(_, value)| value.to_owned()).collect();
+    Ok(Ruma { body, session, raw, arguments })
 }
 
 fn parse<R: IncomingRequest>(parts: Parts, raw: &[u8], path: &RawPathParams) -> Result<R, Error> {

@@ -35,12 +35,12 @@ fn transaction(session: &Session, id: &ruma::TransactionId) -> Result<Transactio
 
 /// `PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}`
 async fn send_event(services: Arc<Services>, request: Ruma<send::Request>) -> Result<send::Response, Error> {
-    let send::Request { room_id, event_type, txn_id, body, .. } = request.body;
+    let send::Request { room_id, txn_id, body, .. } = request.body;
+    let kind = &request.arguments[1];
     let transaction = transaction(&request.session, &txn_id)?;
     let mut content = content_from(body.json().get()).map_err(crate::rooms::Error::from)?;
-    let kind = event_type.to_string();
     let redacts = if kind == "m.room.redaction" { target(&mut content)? } else { None };
-    let draft = Draft { redacts, ..Draft::message(&room_id, &request.session.user_id, &kind, content) };
+    let draft = Draft { redacts, ..Draft::message(&room_id, &request.session.user_id, kind, content) };
     Ok(send::Response::new(put(&services, &request.session, &room_id, draft, transaction).await?))
 }
 

@@ -12,7 +12,7 @@ use ruma::{
 };
 
 use crate::{
-    api::{Routes, Ruma, RumaRouter, Services, finish::finish},
+    api::{Routes, Ruma, RumaRouter, Services},
     error::Error,
     event::{Shape, build::content_from},
     rooms::show::{Viewer, show_state},
@@ -37,7 +37,7 @@ async fn get_state_event(services: Arc<Services>, request: Ruma<get_one::Request
     let (session, body) = (&request.session, &request.body);
     let room = services.engine.rooms.readable(&body.room_id, session.account()).await?;
     let view = room.view();
-    let event = view.state.find(&body.event_type.to_string(), &body.state_key);
+    let event = view.state.find(&request.arguments[1], &body.state_key);
     let event = event.ok_or_else(|| Error::not_found("There is no such state"))?;
     if body.format != StateEventFormat::Event {
         return Ok(get_one::Response::new(event.content().to_owned()));
@@ -48,13 +48,10 @@ async fn get_state_event(services: Arc<Services>, request: Ruma<get_one::Request
 
 /// `PUT /_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}`
 async fn set_state_event(services: Arc<Services>, request: Ruma<set::Request>) -> Result<set::Response, Error> {
-    let (rooms, account) = (Arc::clone(&services.engine.rooms), Arc::clone(request.session.account()));
-    let set::Request { room_id, event_type, state_key, body, .. } = request.body;
-    let content = content_from(body.json().get()).map_err(crate::rooms::Error::from)?;
-    let work = async move {
-        // Memberships of who is not in yet begin at the membership endpoints; all other state needs a member.
-        let room = rooms.joined(&room_id, &account).await?;
-        rooms.set_state(&room, &account, &event_type.to_string(), &state_key, content).await
-    };
-    Ok(set::Response::new(finish(work).await?))
+    let (rooms, account) = (&services.engine.rooms, request.session.account());
+    let content = content_from(request.body.body.json().get()).map_err(crate::rooms::Error::from)?;
+    // Memberships of who is not in yet begin at the membership endpoints; all other state needs a member.
+    let room = rooms.joined(&request.body.room_id, account).await?;
+    let id = rooms.set_state(&room, account, &request.arguments[1], &request.body.state_key, content).await?;
+    Ok(set::Response::new(id))
 }

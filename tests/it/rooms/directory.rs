@@ -91,7 +91,10 @@ async fn a_summary_is_for_who_may_know_the_room() {
     let closed = create(&alice, &json!({"name": "Closed"})).await;
     let summary = |room: &str| format!("/_matrix/client/v1/room_summary/{}", encode(room));
     let shown = bob.get(&summary("#open:localhost")).await.ok();
-    assert_eq!((&shown["room_id"], &shown["name"], &shown["membership"]), (&json!(open), &json!("Open"), &json!("leave")));
+    assert_eq!(
+        (&shown["room_id"], &shown["name"], &shown["membership"]),
+        (&json!(open), &json!("Open"), &json!("leave"))
+    );
     let old = format!("/_matrix/client/unstable/im.nheko.summary/summary/{}", encode(&open));
     assert_eq!(bob.get(&old).await.ok(), shown);
     bob.get(&summary(&closed)).await.refused(404, "M_NOT_FOUND");

@@ -96,7 +96,8 @@ async fn filters_choose_and_members_come_along() {
     assert_eq!(said(&with_url["chunk"]), ["picture"]);
     let none = filtered(json!({"not_types": ["*"]})).await;
     assert_eq!(none["chunk"], json!([]));
-    let lazy = filtered(json!({"lazy_load_members": true, "senders": [bob.user_id], "types": ["m.room.message"]})).await;
+    let lazy =
+        filtered(json!({"lazy_load_members": true, "senders": [bob.user_id], "types": ["m.room.message"]})).await;
     let members = lazy["state"].as_array().expect("members");
     assert_eq!((members.len(), &members[0]["state_key"]), (1, &json!(bob.user_id)));
 }

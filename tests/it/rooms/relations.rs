@@ -63,13 +63,19 @@ async fn edits_threads_and_references_come_with_their_event() {
         assert_eq!(relations["m.replace"]["event_id"], second);
         assert_eq!(relations["m.replace"]["content"]["m.new_content"]["body"], "second edit");
         assert_eq!(relations["m.reference"]["chunk"], json!([{"event_id": reference}]));
-        assert_eq!((&relations["m.thread"]["count"], &relations["m.thread"]["current_user_participated"]), (&json!(2), &json!(true)));
+        assert_eq!(
+            (&relations["m.thread"]["count"], &relations["m.thread"]["current_user_participated"]),
+            (&json!(2), &json!(true))
+        );
         assert_eq!(relations["m.thread"]["latest_event"]["event_id"], reply);
         assert_eq!(shown["content"]["body"], "root", "an edit changes no content");
     }
     bob.put(&at(&room, &format!("redact/{}/x", encode(&reply))), &json!({})).await.ok();
     let relations = event(&bob, &room, &root).await.ok()["unsigned"]["m.relations"].clone();
-    assert_eq!((&relations["m.thread"]["count"], &relations["m.thread"]["current_user_participated"]), (&json!(1), &json!(false)));
+    assert_eq!(
+        (&relations["m.thread"]["count"], &relations["m.thread"]["current_user_participated"]),
+        (&json!(1), &json!(false))
+    );
 }
 
 #[tokio::test]
