@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::http::{Method, Request};
 use ruma::{
     api::client::push::{
         PusherKind, delete_pushrule::v3 as delete, get_pushers::v3 as pushers, get_pushrule::v3 as one,
@@ -9,9 +10,10 @@ use ruma::{
         get_pushrules_global_scope::v3 as global, set_pusher::v3 as pusher, set_pushrule::v3 as set,
         set_pushrule_actions::v3 as set_actions, set_pushrule_enabled::v3 as set_enabled,
     },
+    api::{IncomingRequest, Metadata, error::DeserializationError},
     push::{AnyPushRuleRef, RemovePushRuleError, RuleKind, Ruleset},
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::{
     api::{Routes, Ruma, RumaRouter, Services, Session, json::Json},
@@ -43,8 +45,8 @@ async fn rule(_services: Arc<Services>, request: Ruma<one::Request>) -> Result<o
 }
 
 /// `PUT /_matrix/client/v3/pushrules/global/{kind}/{ruleId}`
-async fn set_rule(services: Arc<Services>, request: Ruma<set::Request>) -> Result<set::Response, Error> {
-    let set::Request { rule, before, after, .. } = request.body;
+async fn set_rule(services: Arc<Services>, request: Ruma<SetRule>) -> Result<set::Response, Error> {
+    let set::Request { rule, before, after, .. } = request.body.0;
     change(&services, &request.session, move |rules| {
         rules.insert(rule, after.as_deref(), before.as_deref()).map_err(|_| push::Error::Invalid)
     })
@@ -146,4 +148,28 @@ async fn change(
     edit: impl FnOnce(&mut Ruleset) -> Result<(), push::Error> + Send,
 ) -> Result<(), Error> {
     Ok(push::change_rules(session.account(), &services.engine.journals, edit).await?)
+}
+
+/// A rule to set, whose conditions may be left out: without any it applies always.
+struct SetRule(set::Request);
+
+impl Metadata for SetRule {
+    const METHOD: Method = set::Request::METHOD;
+    const RATE_LIMITED: bool = set::Request::RATE_LIMITED;
+    type Authentication = <set::Request as Metadata>::Authentication;
+    type PathBuilder = <set::Request as Metadata>::PathBuilder;
+    const PATH_BUILDER: Self::PathBuilder = set::Request::PATH_BUILDER;
+}
+
+impl IncomingRequest for SetRule {
+    type EndpointError = <set::Request as IncomingRequest>::EndpointError;
+    type OutgoingResponse = set::Response;
+
+    fn try_from_http_request_inner(request: Request<&[u8]>, path: &[&str]) -> Result<Self, DeserializationError> {
+        let (parts, body) = request.into_parts();
+        let mut object: Map<String, Value> = serde_json::from_slice(body)?;
+        object.entry("conditions").or_insert_with(|| json!([]));
+        let body = serde_json::to_vec(&object)?;
+        set::Request::try_from_http_request_inner(Request::from_parts(parts, &body), path).map(Self)
+    }
 }

@@ -1,5 +1,6 @@
 //! Every integration test, in one binary: each further one would link everything again.
 
+mod account_data;
 mod accounts;
 mod config_example;
 mod e2ee;
