@@ -93,8 +93,8 @@ async fn third_party_ids(_services: Arc<Services>, _request: Ruma<threepids::Req
 }
 
 /// No email address or phone number is ever stored.
-async fn no_third_party_ids<T>() -> Result<T, Error> {
-    Err(Error::threepid_denied("Email addresses and phone numbers are not used here"))
+fn no_third_party_ids<T>() -> std::future::Ready<Result<T, Error>> {
+    std::future::ready(Err(Error::threepid_denied("Email addresses and phone numbers are not used here")))
 }
 
 /// The session of an endpoint that the specification opens to who has lost his: here there is no other proof.

@@ -42,7 +42,7 @@ pub async fn password(
     let checked = check_password(services, session, &auth).await;
     match checked {
         Ok(()) => {
-            services.interactive.prove(services, purpose, auth.session.clone(), SecretText::new(String::new()));
+            services.interactive.prove(services, &purpose, auth.session.clone(), SecretText::new(String::new()));
             Ok(())
         }
         Err(error) => Err(ask(services, purpose, auth.session.clone(), flow, Some(error))),
@@ -65,13 +65,10 @@ pub fn registration(
     let Some(auth) = auth.filter(|auth| auth.kind.is_some()) else {
         return Err(ask(services, purpose, None, flow, None));
     };
-    let checked = match auth.is(&flow) {
-        true => check(&auth),
-        false => Err(Error::forbidden("This stage is not part of a flow")),
-    };
+    let checked = if auth.is(&flow) { check(&auth) } else { Err(Error::forbidden("This stage is not part of a flow")) };
     match checked {
         Ok(proof) => {
-            services.interactive.prove(services, purpose, auth.session.clone(), proof.clone());
+            services.interactive.prove(services, &purpose, auth.session.clone(), proof.clone());
             Ok(proof)
         }
         Err(error) => Err(ask(services, purpose, auth.session.clone(), flow, Some(error))),

@@ -40,11 +40,11 @@ impl Sessions {
         let now = services.clock.monotonic();
         let mut sessions = self.0.lock();
         tidy(&mut sessions, now);
-        if let Some(id) = wanted {
-            if let Some(entry) = sessions.get_mut(&id).filter(|entry| entry.purpose == purpose) {
-                entry.used = now;
-                return id;
-            }
+        if let Some(id) = wanted
+            && let Some(entry) = sessions.get_mut(&id).filter(|entry| entry.purpose == purpose)
+        {
+            entry.used = now;
+            return id;
         }
         let id = URL_SAFE_NO_PAD.encode(services.random.bytes::<18>());
         sessions.insert(id.clone(), Entry { purpose, used: now, proof: None });
@@ -61,10 +61,10 @@ impl Sessions {
     }
 
     /// Notes a proof in the session that a client is in.
-    pub(super) fn prove(&self, services: &Services, purpose: Purpose, session: Option<String>, proof: SecretText) {
+    pub(super) fn prove(&self, services: &Services, purpose: &Purpose, session: Option<String>, proof: SecretText) {
         let Some(session) = session else { return };
         let mut sessions = self.0.lock();
-        if let Some(entry) = sessions.get_mut(&session).filter(|entry| entry.purpose == purpose) {
+        if let Some(entry) = sessions.get_mut(&session).filter(|entry| entry.purpose == *purpose) {
             entry.used = services.clock.monotonic();
             entry.proof = Some(proof);
         }
