@@ -130,6 +130,13 @@ impl Accounts {
         Ok(self.buy_access(session, None))
     }
 
+    /// Whether the token that opened a session is still good: long polls ask again and again. It stays good when a change
+    /// of password gives it another slot.
+    #[must_use]
+    pub fn lives(&self, session: &Session) -> bool {
+        matches!(self.known(&session.durable), Ok(Some(known)) if known.device == session.device)
+    }
+
     async fn wake_by(&self, token: &Token) -> Result<Option<Session>, Error> {
         let Some(opened) = self.open_token(token)? else { return Ok(None) };
         let Some(device) = opened.opening.device.clone() else { return Ok(None) };

@@ -208,12 +208,13 @@ impl Syncs {
 
     /// Fails when the session's token or device ended.
     fn check(&self, session: &Session) -> Result<(), Error> {
-        let lives = self.rooms.accounts().journals().slots.contains(&session.slot)
-            && session.account.view().devices.contains_key(&session.device);
-        if lives {
+        if parts::lives(&self.rooms, session) {
             return Ok(());
         }
-        self.points.forget(&(session.account.user_id.clone(), session.device.clone()));
+        // The device may have logged in again under its old name.
+        if !session.account.view().devices.contains_key(&session.device) {
+            self.points.forget(&(session.account.user_id.clone(), session.device.clone()));
+        }
         Err(Error::Ended)
     }
 

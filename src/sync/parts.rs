@@ -206,10 +206,8 @@ pub fn farewell(room: &RoomId, user: &UserId, now: Timestamp) -> Value {
 /// How coarse the time of a [`farewell`] is.
 const FAREWELL_STEP: std::time::Duration = std::time::Duration::from_mins(5);
 
-/// Whether the session's device still has a token: a poll that waits ends when it has not.
+/// Whether the session's token is still good: a poll that waits ends when it is not.
 #[must_use]
 pub fn lives(rooms: &Rooms, session: &Session) -> bool {
-    let vault = session.account.view();
-    let slots = &rooms.accounts().journals().slots;
-    vault.devices.get(&session.device).is_some_and(|device| device.tokens.iter().any(|slot| slots.contains(slot)))
+    rooms.accounts().lives(session)
 }

@@ -55,8 +55,8 @@ async fn shared(al: &Client, others: &[&Client]) -> String {
 }
 
 fn bodies(room: &Value) -> Vec<&str> {
-    let events = room["timeline"]["events"].as_array().expect("a list");
-    events.iter().filter_map(|event| event["content"]["body"].as_str()).collect()
+    let events = room["timeline"]["events"].as_array().into_iter().flatten();
+    events.filter_map(|event| event["content"]["body"].as_str()).collect()
 }
 
 fn types(events: &Value) -> Vec<&str> {
@@ -502,6 +502,38 @@ async fn a_wait_ends_with_its_time_its_session_or_the_server() {
     let stayed = tokio::time::timeout(soon, staying).await.expect("answered").expect("no panic");
     assert_eq!(stayed.ok()["next_batch"].as_str(), Some(&*token));
     sync_with(&al, Some(&token), "").await;
+}
+
+#[tokio::test]
+async fn a_wait_outlives_a_change_of_password() {
+    let server = TestServer::open().await;
+    let (al, bo) = (server.register("al").await, server.register("bo").await);
+    let room = shared(&al, &[&bo]).await;
+    let token = sync(&bo, None).await["next_batch"].as_str().expect("a token").to_owned();
+    let waiter = bo.clone();
+    let since = token.clone();
+    let waiting = tokio::spawn(async move { sync_with(&waiter, Some(&since), "&timeout=60000").await });
+    let body = json!({"new_password": "another one", "logout_devices": true, "auth": bo.auth()});
+    bo.post("account/password", &body).await.ok();
+    say(&al, &room, "one").await;
+    let answer = tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("woken").expect("no panic");
+    let behind = sync(&bo, Some(&answer)).await;
+    assert_eq!([bodies(&answer["rooms"]["join"][&room]), bodies(&behind["rooms"]["join"][&room])].concat(), ["one"]);
+}
+
+#[tokio::test]
+async fn knocks_are_told_until_they_are_answered() {
+    let server = TestServer::open().await;
+    let (al, bo) = (server.register("al").await, server.register("bo").await);
+    let rules = json!({"type": "m.room.join_rules", "state_key": "", "content": {"join_rule": "knock"}});
+    let room = create(&al, json!({"preset": "private_chat", "initial_state": [rules]})).await;
+    let start = sync(&bo, None).await;
+    bo.post(&format!("knock/{}", encode(&room)), &json!({})).await.ok();
+    let seen = sync(&bo, Some(&start)).await;
+    assert!(members(&seen["rooms"]["knock"][&room]["knock_state"]["events"]).contains(&&*bo.user_id));
+    assert_eq!(sync(&bo, Some(&seen)).await["rooms"]["knock"], json!({}));
+    act(&al, &room, "kick", json!({"user_id": bo.user_id})).await;
+    assert!(sync(&bo, Some(&seen)).await["rooms"]["leave"].get(&room).is_some());
 }
 
 #[tokio::test]

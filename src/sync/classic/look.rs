@@ -358,7 +358,10 @@ impl Look<'_> {
         seen.point.rooms.remove(id);
         self.counters.forget(self.user(), id);
         if told && self.filter.wants(id) {
-            seen.answer.rooms.leave.insert(id.clone(), Left::default());
+            let event = parts::farewell(id, self.user(), self.now);
+            let events = serde_json::value::to_raw_value(&event).into_iter().collect();
+            let timeline = Timeline { events, ..Timeline::default() };
+            seen.answer.rooms.leave.insert(id.clone(), Left { timeline, ..Left::default() });
         }
     }
 

@@ -181,7 +181,8 @@ async fn a_room_that_is_gone_is_announced_as_left() {
     engine.rooms.put_out(&open, &al.user_id, &al.user_id, false, Change::default()).await.unwrap();
     engine.rooms.forget(&open.id, &al.session.account).await.unwrap();
     let second = sync(&engine, &al.session, Some(&first)).await;
-    assert!(second["rooms"]["leave"].get(open.id.as_str()).is_some());
+    let events = &second["rooms"]["leave"][open.id.as_str()]["timeline"]["events"];
+    assert_eq!(events[0]["content"], json!({"membership": "leave"}));
     assert_eq!(sync(&engine, &al.session, Some(&second)).await["rooms"]["leave"], json!({}));
 }
 
