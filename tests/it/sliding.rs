@@ -301,9 +301,12 @@ async fn filters_choose_rooms() {
     let space = room(&al, &json!({"name": "Space", "creation_content": {"type": "m.space"}})).await;
     set(&al, &space, "m.space.child", &encode(&plain), &json!({"via": ["localhost"]})).await;
     let invite = room(&bo, &json!({"invite": [al.user_id]})).await;
-    let (al, count) = (&al, &std::sync::atomic::AtomicU64::new(0));
+    let direct = format!("user/{}/account_data/m.direct", encode(&al.user_id));
+    al.put(&direct, &json!({&bo.user_id: [sealed]})).await.ok();
+    let tag = format!("user/{}/rooms/{}/tags/m.favourite", encode(&al.user_id), encode(&plain));
+    al.put(&tag, &json!({"order": 0.5})).await.ok();
+    let al = &al;
     let chosen = |filters: Value| async move {
-        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let body = json!({"lists": {"a": {"ranges": [[0, 9]], "timeline_limit": 0, "filters": filters}}});
         let answer = ask(al, None, 0, &body).await;
         let rooms = keys(&answer["rooms"]).into_iter().cloned().collect::<std::collections::BTreeSet<_>>();
@@ -322,9 +325,11 @@ async fn filters_choose_rooms() {
         (json!({"not_room_types": [null]}), these(&[&space])),
         (json!({"room_name_like": "eale"}), these(&[&sealed])),
         (json!({"spaces": [space]}), these(&[&plain])),
-        (json!({"tags": ["m.favourite"]}), these(&[])),
-        (json!({"not_tags": ["m.favourite"], "is_dm": false, "is_encrypted": true}), these(&[&sealed])),
-        (json!({"is_dm": true}), these(&[])),
+        (json!({"tags": ["m.favourite"]}), these(&[&plain])),
+        (json!({"tags": ["m.favourite"], "not_tags": ["m.favourite"]}), these(&[])),
+        (json!({"not_tags": ["m.favourite"], "is_invite": false}), these(&[&sealed, &space])),
+        (json!({"is_dm": false, "is_encrypted": true}), these(&[])),
+        (json!({"is_dm": true}), these(&[&sealed])),
     ] {
         assert_eq!(chosen(filters.clone()).await, expected, "{filters}");
     }
@@ -359,6 +364,15 @@ async fn extensions_say_what_changed() {
     assert!(receipts["content"][&event]["m.read"][&bo.user_id]["ts"].is_u64());
     let quiet = ask(&al, Some(&read["pos"]), 0, &all(19)).await;
     assert!(quiet["extensions"]["typing"].is_null() && quiet["extensions"]["receipts"].is_null());
+
+    // Account data, of the account and of the room.
+    al.put(&format!("user/{}/account_data/m.x", encode(&al.user_id)), &json!({"a": 1})).await.ok();
+    let data = format!("user/{}/rooms/{}/account_data/m.marked_unread", encode(&al.user_id), encode(&id));
+    al.put(&data, &json!({"unread": true})).await.ok();
+    let quiet = ask(&al, Some(&quiet["pos"]), 30_000, &all(19)).await;
+    let data = &quiet["extensions"]["account_data"];
+    assert_eq!(data["global"], json!([{"type": "m.x", "content": {"a": 1}}]));
+    assert_eq!(data["rooms"][&id], json!([{"type": "m.marked_unread", "content": {"unread": true}}]));
 
     // The own private receipt and marker, and the count that goes with them.
     let event = say(&bo, &id, "b").await;
