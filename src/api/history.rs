@@ -37,15 +37,23 @@ pub(super) fn bounded(limit: UInt) -> usize {
     usize::try_from(u64::from(limit)).unwrap_or(MAX_PAGE).min(MAX_PAGE)
 }
 
-/// The gap a token stands for. A token of `/sync` stands for the newest gap: it says more than a page needs.
-pub(super) fn gap(services: &Services, room: &RoomId, token: Option<&str>) -> Result<Option<Position>, Error> {
-    match token {
-        None | Some("") => Ok(None),
-        Some(text) => match services.engine.rooms.read_page_token(room, text) {
-            Some(position) => Ok(Some(position)),
-            None if text.starts_with('s') => Ok(None),
-            None => Err(RoomError::BadToken.into()),
-        },
+/// The gap a token stands for: one of a page, or one of `/sync`. A sync token that is too old to be exact stands for the
+/// end it was nearest to.
+pub(super) fn gap(
+    services: &Services,
+    session: &Session,
+    room: &RoomId,
+    token: Option<&str>,
+) -> Result<Option<Position>, Error> {
+    let Some(text) = token.filter(|text| !text.is_empty()) else { return Ok(None) };
+    if let Some(position) = services.engine.rooms.read_page_token(room, text) {
+        return Ok(Some(position));
+    }
+    let told = services.engine.syncs.position(&session.inner, text, room);
+    match told {
+        Some(told) => Ok(Some(Position(told.0.saturating_add(1)))),
+        None if text.starts_with('s') => Ok(None),
+        None => Err(RoomError::BadToken.into()),
     }
 }
 
@@ -81,7 +89,7 @@ async fn get_messages(services: Arc<Services>, request: Ruma<messages::Request>)
     let rooms = &services.engine.rooms;
     let room = rooms.readable(&body.room_id, session.account()).await?;
     let view = room.view();
-    let token = |text: Option<&str>| gap(&services, &body.room_id, text);
+    let token = |text: Option<&str>| gap(&services, session, &body.room_id, text);
     let span = Span {
         from: token(body.from.as_deref())?,
         to: token(body.to.as_deref())?,

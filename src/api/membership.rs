@@ -26,7 +26,7 @@ use ruma::{
 
 use crate::{
     accounts::vault::Fact,
-    api::{Routes, Ruma, RumaRouter, Services, Session},
+    api::{Routes, Ruma, RumaRouter, Services, Session, history::gap},
     error::Error,
     event::Shape,
     rooms::{
@@ -175,8 +175,8 @@ async fn list_members(services: Arc<Services>, request: Ruma<members::Request>) 
     let rooms = &services.engine.rooms;
     let room = rooms.readable(&room_id, request.session.account()).await?;
     let view = room.view();
-    // A sync token does not say more than the moment; the members of now are as good.
-    let at = at.and_then(|at| rooms.read_page_token(&room_id, &at));
+    // Of a moment that is not known any more, the members of now are told.
+    let at = at.and_then(|at| gap(&services, &request.session, &room_id, Some(&at)).ok().flatten());
     let state = at.and_then(|at| view.timeline.get(view.index_of(at))).map_or(&view.state, |entry| &entry.before);
     let viewer = Viewer { user: &request.session.user_id, device: Some(&request.session.device_id) };
     let chunk = state.members().filter(|(_, is, _)| {

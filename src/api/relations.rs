@@ -106,8 +106,8 @@ async fn find<T>(
     let view = room.view();
     seen(&view, &session.user_id, asked.event).ok_or(RoomError::UnknownEvent)?;
     let span = Span {
-        from: gap(services, asked.room, asked.from.as_deref())?,
-        to: gap(services, asked.room, asked.to.as_deref())?,
+        from: gap(services, session, asked.room, asked.from.as_deref())?,
+        to: gap(services, session, asked.room, asked.to.as_deref())?,
         backward: *dir == Direction::Backward,
         limit: bounded(limit.unwrap_or(UInt::from(PAGE))),
     };
@@ -126,7 +126,7 @@ async fn get_threads(services: Arc<Services>, request: Ruma<threads::Request>) -
     let rooms = &services.engine.rooms;
     let room = rooms.readable(&body.room_id, session.account()).await?;
     let view = room.view();
-    let from = gap(&services, &body.room_id, body.from.as_deref())?;
+    let from = gap(&services, session, &body.room_id, body.from.as_deref())?;
     let participated = body.include == IncludeThreads::Participated;
     let page =
         find_threads(&view, &session.user_id, participated, from, bounded(body.limit.unwrap_or(UInt::from(PAGE))));

@@ -79,8 +79,8 @@ fn matches_type(pattern: &str, kind: &str) -> bool {
     let mut parts: Vec<&str> = rest.split('*').collect();
     let end = parts.pop().unwrap_or_default();
     for part in parts {
-        let Some(at) = text.find(part) else { return false };
-        text = &text[at + part.len()..];
+        let Some((_, behind)) = text.split_once(part) else { return false };
+        text = behind;
     }
     text.ends_with(end)
 }

@@ -46,6 +46,8 @@ pub struct Wish {
     pub is_direct: bool,
 }
 
+/// What the local part of a room id that is not a hash is made of.
+const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// Letters in the local part of a room id that is not a hash.
 const ID_LETTERS: usize = 18;
 
@@ -126,7 +128,6 @@ impl Rooms {
         if rules.room_id_format == RoomIdFormatVersion::V2 {
             return Ok(None);
         }
-        const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
         let letter = |_| {
             let index = self.journals.random.below(LETTERS.len() as u64);
             char::from(LETTERS[usize::try_from(index).unwrap_or_default()])

@@ -51,10 +51,9 @@ fn relates(event: &Event, relation: &Relation, view: &View) -> Result<(), Error>
             return Err(Error::DuplicateAnnotation);
         }
     }
-    if let Some(root) = relation.target("m.thread").and_then(|id| view.entry(id)) {
-        if root.event.relation().is_some_and(|relation| relation.event_id.is_some()) {
-            return Err(Error::NestedThread);
-        }
+    let root = relation.target("m.thread").and_then(|id| view.entry(id));
+    if root.and_then(|root| root.event.relation()).is_some_and(|relation| relation.event_id.is_some()) {
+        return Err(Error::NestedThread);
     }
     Ok(())
 }

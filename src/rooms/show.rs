@@ -85,13 +85,11 @@ pub fn show_state(view: &View, event: &Arc<Event>, viewer: &Viewer<'_>, now: Tim
 /// The event as it stands now: redacted when it was redacted after the state it was taken from.
 #[must_use]
 pub fn as_it_stands(view: &View, event: &Arc<Event>) -> Arc<Event> {
-    match view.entry(event.id()) {
-        Some(entry) => Arc::clone(&entry.event),
-        None => {
-            let current = event.state_key().and_then(|key| view.state.find(event.kind(), key));
-            Arc::clone(current.filter(|current| current.id() == event.id()).unwrap_or(event))
-        }
+    if let Some(entry) = view.entry(event.id()) {
+        return Arc::clone(&entry.event);
     }
+    let current = event.state_key().and_then(|key| view.state.find(event.kind(), key));
+    Arc::clone(current.filter(|current| current.id() == event.id()).unwrap_or(event))
 }
 
 fn with_bundle(

@@ -44,8 +44,8 @@ struct Child {
 impl Rooms {
     /// A page of the tree under `root`, each room before its children, and whether there is more.
     pub async fn hierarchy(&self, root: &RoomId, account: &Account, walk: &Walk) -> Result<(Vec<Value>, bool), Error> {
-        let room = self.reach(root, account).await.map_err(Error::hide_unknown)?;
-        if !self.may_know(&room, &account.user_id) {
+        let top = self.reach(root, account).await.map_err(Error::hide_unknown)?;
+        if !self.may_know(&top, &account.user_id) {
             return Err(Error::NotJoined);
         }
         let depth = walk.max_depth.unwrap_or(MAX_DEPTH).min(MAX_DEPTH);

@@ -48,7 +48,7 @@ impl Rooms {
         if view.state.power_of(user, rules) < view.state.power_to_send("m.room.tombstone", true, rules) {
             return Err(Error::Forbidden);
         }
-        let wish = successor(old, account, version, additional)?;
+        let wish = successor(old, account, version, &additional)?;
         let new = self.create(account, wish).await?;
         let content =
             object([("body", text("This room has been replaced")), ("replacement_room", text(new.id.as_str()))]);
@@ -91,12 +91,7 @@ impl Rooms {
 }
 
 /// The room that takes the place of `old`.
-fn successor(
-    old: &Room,
-    account: &Account,
-    version: RoomVersionId,
-    additional: Vec<OwnedUserId>,
-) -> Result<Wish, Error> {
+fn successor(old: &Room, account: &Account, version: RoomVersionId, additional: &[OwnedUserId]) -> Result<Wish, Error> {
     let rules = rules_of(&version).ok_or(Error::UnsupportedVersion)?.authorization;
     let view = old.view();
     let mut predecessor = object([("room_id", text(old.id.as_str()))]);

@@ -61,6 +61,19 @@ async fn a_page_ends_where_it_is_told_to() {
 }
 
 #[tokio::test]
+async fn a_sync_token_is_a_place_to_read_from() {
+    let server = TestServer::open().await;
+    let alice = server.register("alice").await;
+    let room = create(&alice, &json!({})).await;
+    say(&alice, &room, "one").await;
+    let synced = alice.get("sync?timeout=0").await.ok();
+    let since = synced["next_batch"].as_str().expect("a token").to_owned();
+    say(&alice, &room, "two").await;
+    assert_eq!(said(&messages(&alice, &room, &format!("dir=b&limit=1&from={since}")).await["chunk"]), ["one"]);
+    assert_eq!(said(&messages(&alice, &room, &format!("dir=f&from={since}")).await["chunk"]), ["two"]);
+}
+
+#[tokio::test]
 async fn tokens_of_nobody_and_of_another_room_are_refused() {
     let server = TestServer::open().await;
     let alice = server.register("alice").await;
