@@ -151,13 +151,17 @@ impl Accounts {
         if user.server_name() != self.policy.server_name {
             return None;
         }
-        self.open.read().get(user.localpart())?.get().cloned()
+        self.open.read().get(user.localpart())?.get().filter(|account| account.vault.stopped().is_none()).cloned()
     }
 
     /// Every open account.
     #[must_use]
     pub fn all_open(&self) -> Vec<Arc<Account>> {
-        self.open.read().values().filter_map(|cell| cell.get().cloned()).collect()
+        let open = self.open.read();
+        let living = |cell: &Arc<OnceCell<Arc<Account>>>| {
+            cell.get().filter(|account| account.vault.stopped().is_none()).cloned()
+        };
+        open.values().filter_map(living).collect()
     }
 
     /// Whether `user` is an account of this server that lives. Needs the house awake.

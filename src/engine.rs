@@ -2,6 +2,8 @@
 //!
 //! Owns the order in which the layers come up and go down. Answers no request itself.
 
+#[cfg(test)]
+mod proof;
 mod record;
 pub mod registration;
 mod signing_key;

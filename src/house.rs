@@ -60,7 +60,11 @@ impl House {
 
     /// The house, when it is awake.
     pub fn awake(&self) -> Result<Arc<Live<HouseLedger>>, Error> {
-        self.awake.read().clone().ok_or(Error::Asleep)
+        let house = self.awake.read().clone().ok_or(Error::Asleep)?;
+        match house.stopped() {
+            None => Ok(house),
+            Some(identity) => self.reload(identity),
+        }
     }
 
     /// The house's value, when it is awake.
@@ -108,6 +112,19 @@ impl House {
             }
         }
         Ok(false)
+    }
+
+    /// Loads the house again that an abandoned write has stopped.
+    fn reload(&self, stopped: &Identity) -> Result<Arc<Live<HouseLedger>>, Error> {
+        let mut awake = self.awake.write();
+        match &*awake {
+            Some(house) if house.stopped().is_none() => return Ok(Arc::clone(house)),
+            _ => {}
+        }
+        // A key that opens no longer was replaced by the write that was abandoned: the next who comes has the new one.
+        let owner = Owner::load(&self.journals, stopped.clone(), HouseLedger::default())?;
+        *awake = owner.map(|owner| Arc::new(Live::new(owner)));
+        awake.clone().ok_or(Error::Asleep)
     }
 
     /// Gives the house a new generation, when it is awake and changed.

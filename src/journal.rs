@@ -10,6 +10,8 @@ mod live;
 mod owner;
 mod pack;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use ruma::OwnedDeviceId;
 
 use super::{Account, Accounts, Error, Session, login::day, vault::VaultChange};
-use crate::{house::HouseChange, journal::Position, seal::slots::Change};
+use crate::{house::HouseChange, journal::Position, seal::slots::Change, store::Batch};
 
 impl Accounts {
     /// Ends the session's device: its tokens open nothing once this returns (keys.md §2, "logout").
@@ -19,18 +19,21 @@ impl Accounts {
 
     /// Ends devices: first their tokens' slots, then what vault and house say of them.
     pub async fn end_devices(&self, account: &Account, devices: &[OwnedDeviceId]) -> Result<(), Error> {
-        let view = account.view();
+        let mut vault = account.vault.write().await;
         let slots: Vec<_> = devices
             .iter()
-            .filter_map(|id| view.devices.get(id))
+            .filter_map(|id| vault.ledger.devices.get(id))
             .flat_map(|device| device.tokens.iter().copied())
             .collect();
         self.journals.slots.commit(slots.iter().map(|id| Change::Remove { id: *id }).collect()).await?;
         for slot in slots {
             self.forget_slot(slot);
         }
-        let gone = |id: &OwnedDeviceId| VaultChange::Device(id.clone(), None);
-        account.vault.change(&self.journals, |_| devices.iter().map(gone).collect()).await?;
+        let known = devices.iter().filter(|id| vault.ledger.devices.contains_key(*id));
+        let gone = known.map(|id| VaultChange::Device(id.clone(), None)).collect();
+        let mut batch = Batch::default();
+        vault.change(&self.journals, gone, &mut batch)?;
+        vault.commit(&self.journals, batch).await?;
         let localpart = account.user_id.localpart();
         let known = |house: &crate::house::HouseLedger| {
             let of = |id: &OwnedDeviceId| house.devices.contains_key(&(localpart.to_owned(), id.clone()));

@@ -87,9 +87,9 @@ pub(super) fn day(now: Timestamp) -> u64 {
 impl Accounts {
     /// Logs in by password. Takes as long for a name that does not exist.
     pub async fn login(&self, name: &str, password: SecretText, device: NewDevice) -> Result<LoggedIn, Error> {
-        let (life, _, opening) = self.open_password(name, password).await?;
+        let (life, wrap, opening) = self.open_password(name, password).await?;
         let account = self.wake(&opening, life.account).await?;
-        self.add_device(account, &opening, device).await
+        self.add_device(account, &wrap, &opening, device).await
     }
 
     /// Whether `password` is the account's, for user-interactive authentication.
@@ -104,14 +104,16 @@ impl Accounts {
         let fresh = |session: &Session| {
             session.account.view().devices.get(&session.device).is_some_and(|device| device.seen_day == today)
         };
-        Ok(self.known(&token)?.filter(fresh))
+        Ok(self.known(&token)?.filter(is_living).filter(fresh))
     }
 
     /// The session of an access token. Opens the account on its first request.
     pub async fn session(&self, text: &str) -> Result<Session, Error> {
         let token = access_token(text)?;
-        if let Some(session) = self.known(&token)? {
-            return Ok(session);
+        match self.known(&token)? {
+            Some(session) if is_living(&session) => return Ok(session),
+            Some(stopped) => return self.come_again(&token, &stopped).await,
+            None => {}
         }
         // A token that lives in RAM only looks the same as a stranger's after a restart: both are told to refresh.
         self.wake_by(&token).await?.ok_or(Error::SoftLogout)
@@ -123,7 +125,7 @@ impl Accounts {
         if token.kind() != TokenKind::Refresh {
             return Err(Error::UnknownToken);
         }
-        let session = match self.known(&token)? {
+        let session = match self.known(&token)?.filter(is_living) {
             Some(session) => session,
             None => self.wake_by(&token).await?.ok_or(Error::UnknownToken)?,
         };
@@ -134,22 +136,34 @@ impl Accounts {
     /// of password gives it another slot.
     #[must_use]
     pub fn lives(&self, session: &Session) -> bool {
-        matches!(self.known(&session.durable), Ok(Some(known)) if known.device == session.device)
+        matches!(self.known(&session.durable), Ok(Some(known)) if known.device == session.device && is_living(session))
+    }
+
+    /// The session of a token that is known, whose account has stopped and is loaded again.
+    async fn come_again(&self, token: &Token, stopped: &Session) -> Result<Session, Error> {
+        let session = self.wake_by(&stopped.durable).await?.ok_or(Error::SoftLogout)?;
+        if let Some(known) = self.sessions.write().get_mut(token.hash().expose()) {
+            known.session = session.clone();
+        }
+        Ok(session)
     }
 
     async fn wake_by(&self, token: &Token) -> Result<Option<Session>, Error> {
         let Some(opened) = self.open_token(token)? else { return Ok(None) };
         let Some(device) = opened.opening.device.clone() else { return Ok(None) };
         let account = self.wake(&opened.opening, opened.account).await?;
-        if !account.view().devices.contains_key(&device) {
+        let current = self.journals.epochs.current(self.policy.inactivity).await?;
+        // With the right to write in hand: what ends the device meanwhile has it too, and would be undone here.
+        let vault = account.vault.write().await;
+        if !vault.ledger.devices.contains_key(&device) || !self.journals.slots.contains(&opened.slot) {
             return Ok(None);
         }
-        let current = self.journals.epochs.current(self.policy.inactivity).await?;
         if opened.partition != current {
             self.renew(token, opened.slot, opened.account, &opened.opening, current).await?;
         }
-        let session = Session { account, device, slot: opened.slot, durable: token.clone() };
+        let session = Session { account: Arc::clone(&account), device, slot: opened.slot, durable: token.clone() };
         self.remember(token, session.clone(), None);
+        drop(vault);
         Ok(Some(session))
     }
 
@@ -189,7 +203,7 @@ impl Accounts {
             if !self.journals.slots.contains(&wrap.slot) {
                 continue;
             }
-            let stretched = self.stretch(password.clone(), wrap.kdf.clone()).await?;
+            let stretched = self.stretch(password.clone(), wrap.kdf).await?;
             if let Some(opening) = self.open_wrap(&life, wrap, &stretched) {
                 return Ok((life.clone(), wrap.clone(), opening));
             }
@@ -200,23 +214,30 @@ impl Accounts {
     async fn add_device(
         &self,
         account: Arc<super::Account>,
+        wrap: &PasswordWrap,
         opening: &Opening,
         wanted: NewDevice,
     ) -> Result<LoggedIn, Error> {
         let partition = self.journals.epochs.current(self.policy.inactivity).await?;
         let plan = TokenPlan::new(wanted, self.journals.random.as_ref());
         let account_value = self.journals.slots.value(&account.slot).ok_or(Error::Forbidden)?;
-        let opening = Opening { device: Some(plan.device.clone()), ..opening.clone() };
+        let mut vault = account.vault.write().await;
+        // The password may have been replaced, and the account key with it, since it was checked.
+        if !self.journals.slots.contains(&wrap.slot) {
+            return Err(Error::Forbidden);
+        }
+        let key = vault.identity().key.clone();
+        let opening = Opening { device: Some(plan.device.clone()), key, ..opening.clone() };
         let mut batch = Batch::default();
         let mut slots = vec![self.put_plan(&plan, (account.slot, &account_value), &opening, partition, &mut batch)?];
-
-        let mut vault = account.vault.write().await;
         let mut entry = plan.entry(self.clock.now());
         let before = vault.ledger.devices.get(&plan.device).cloned();
         match &before {
             // The device id was used before: its old tokens end, its queue and name stay.
             Some(before) => {
                 slots.extend(before.tokens.iter().map(|id| Change::Remove { id: *id }));
+                // Named until they are gone: a cut before the slot commit leaves the device as it was.
+                entry.tokens.extend(before.tokens.iter().filter(|id| self.journals.slots.contains(id)));
                 entry.acknowledged = before.acknowledged;
                 entry.name = entry.name.or_else(|| before.name.clone());
             }
@@ -306,6 +327,11 @@ impl Accounts {
 /// A token that may authenticate a request: a refresh token may not.
 fn access_token(text: &str) -> Result<Token, Error> {
     Token::parse(text).filter(|token| token.kind() == TokenKind::Access).ok_or(Error::UnknownToken)
+}
+
+/// Whether the session's account need not be loaded again.
+fn is_living(session: &Session) -> bool {
+    session.account.vault.stopped().is_none()
 }
 
 fn device_id(random: &dyn Random) -> OwnedDeviceId {

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use imbl::OrdMap;
 use parking_lot::Mutex;
 use ruma::{OwnedRoomId, UserId};
 use serde::{Deserialize, Serialize};
@@ -96,8 +97,13 @@ pub struct Mailbox {
     clock: Arc<dyn Clock>,
     to_device: Class,
     ends: Mutex<BTreeMap<u64, u64>>,
-    senders: Mutex<HashMap<(SlotId, Partition), (Duration, [u8; 8], Sender)>>,
+    senders: Mutex<Senders>,
+    /// Held from the choice of a place to the commit, and while an account changes its mail key.
+    turn: tokio::sync::Mutex<()>,
 }
+
+/// By recipient and partition: since when, the header's id, the sender.
+type Senders = HashMap<(SlotId, Partition), (Duration, [u8; 8], Sender)>;
 
 /// How long one encapsulation serves.
 const SENDER_LIFETIME: Duration = Duration::from_secs(3600);
@@ -113,6 +119,11 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// How far the journals were read.
+    fn marks(&self) -> Vec<VaultChange> {
+        self.read.iter().map(|(journal, end)| VaultChange::MailRead(*journal, *end)).collect()
+    }
+
     /// House keys among the mail.
     pub(super) fn house_keys(&self) -> impl Iterator<Item = Key> + '_ {
         self.letters.iter().filter_map(|(_, letter)| match letter {
@@ -124,7 +135,14 @@ impl Found {
 
 impl Mailbox {
     pub(super) fn new(journals: Journals, clock: Arc<dyn Clock>, to_device: Class) -> Self {
-        Self { journals, clock, to_device, ends: Mutex::default(), senders: Mutex::default() }
+        Self {
+            journals,
+            clock,
+            to_device,
+            ends: Mutex::default(),
+            senders: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+        }
     }
 
     /// The ends of the journals a new account need not read.
@@ -151,10 +169,32 @@ impl Mailbox {
 
     /// Reads the mail that the vault's mail secrets open and that was not folded yet.
     pub(super) fn read(&self, account: SlotId, vault: &VaultLedger) -> Result<Found, Error> {
+        self.read_from(account, vault, &vault.mail_read)
+    }
+
+    /// Whether anything was put behind what has been read.
+    fn has_more(&self, vault: &VaultLedger) -> Result<bool, Error> {
+        for partition in self.partitions() {
+            if self.end(partition)? > vault.mail_read.get(&number(partition)).copied().unwrap_or(0) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Lets go of what was noted about the ends of the journals and about headers: a commit failed or was given up,
+    /// and nobody knows what of it was written.
+    fn doubt(&self) {
+        self.ends.lock().clear();
+        self.senders.lock().clear();
+    }
+
+    /// As [`Mailbox::read`], from `starts`: items lie behind the header they refer to.
+    fn read_from(&self, account: SlotId, vault: &VaultLedger, starts: &OrdMap<u64, u64>) -> Result<Found, Error> {
         let mut found = Found { letters: Vec::new(), read: Vec::new() };
         for partition in self.partitions() {
             let number = number(partition);
-            let start = vault.mail_read.get(&number).copied().unwrap_or(0);
+            let start = starts.get(&number).copied().unwrap_or(0);
             let mut receivers: HashMap<[u8; 8], Receiver> = HashMap::new();
             let (mut index, mut absent, mut end) = (start, 0, start);
             while absent <= PROBE {
@@ -255,18 +295,57 @@ impl Mailbox {
 impl Accounts {
     /// Puts letters into a cold account's mail, durably. For who does not exist it does nothing.
     pub async fn post(&self, user: &UserId, letters: Vec<Letter>) -> Result<(), Error> {
-        let house = self.house.view()?;
-        let Some(entry) = house.accounts.get(user.localpart()) else { return Ok(()) };
         let epoch = self.journals.epochs.current(self.policy.to_device).await?;
+        let _turn = self.mailbox.turn.lock().await;
+        let house = self.house.view()?;
+        let entry = house.accounts.get(user.localpart()).filter(|entry| self.journals.slots.contains(&entry.slot));
+        let Some(entry) = entry else { return Ok(()) };
+        let doubt = Doubt(Some(&self.mailbox));
         let mut batch = Batch::default();
         self.mailbox.put(entry, &letters, epoch, &mut batch)?;
-        Ok(self.journals.store.commit(batch).await?)
+        self.journals.store.commit(batch).await?;
+        doubt.dispel();
+        Ok(())
     }
 
     /// Takes mail into the vault and ends with a fresh mail key pair, so that what was folded is shredded with the
     /// old one (keys.md §2, "fold").
     pub(super) async fn fold(&self, account: &Account, found: Found) -> Result<(), Error> {
-        for (mark, letter) in found.letters {
+        let starts = account.view().mail_read.clone();
+        let read = found.marks();
+        self.take_in(account, found.letters).await?;
+        let name = account.user_id.localpart().to_owned();
+        let (secret, public) = mail_pair(self.journals.random.as_ref());
+        let both = |vault: &VaultLedger| {
+            let mut changes = read;
+            let mut secrets = vec![secret.clone()];
+            secrets.extend(vault.mail.iter().cloned());
+            changes.push(VaultChange::Mail(secrets));
+            changes
+        };
+        account.vault.change(&self.journals, both).await?;
+        let named = |house: &crate::house::HouseLedger| {
+            let entry = house.accounts.get(&name).cloned().map(|entry| AccountEntry { mail: public, ..entry });
+            entry.map(|entry| HouseChange::Account(name.clone(), Some(entry))).into_iter().collect()
+        };
+        self.house.change(named).await?;
+
+        // What came in meanwhile was sealed to the old key, or to the new one under a header that is read by now.
+        let _turn = self.mailbox.turn.lock().await;
+        let mut last = Vec::new();
+        if self.mailbox.has_more(&account.view())? {
+            let late = self.mailbox.read_from(account.slot, &account.view(), &starts)?;
+            last = late.marks();
+            self.take_in(account, late.letters).await?;
+        }
+        self.mailbox.senders.lock().retain(|(slot, _), _| *slot != account.slot);
+        last.push(VaultChange::Mail(vec![secret]));
+        account.vault.change(&self.journals, |_| last).await?;
+        Ok(())
+    }
+
+    async fn take_in(&self, account: &Account, letters: Vec<(String, Letter)>) -> Result<(), Error> {
+        for (mark, letter) in letters {
             match letter {
                 Letter::Device(addressed, partition) => {
                     let live = self.journals.slots.epoch_key(partition).is_some();
@@ -284,23 +363,6 @@ impl Accounts {
                 }
             }
         }
-        let name = account.user_id.localpart().to_owned();
-        let (secret, public) = mail_pair(self.journals.random.as_ref());
-        let read: Vec<_> = found.read.iter().map(|(journal, end)| VaultChange::MailRead(*journal, *end)).collect();
-        let both = |vault: &VaultLedger| {
-            let mut changes = read;
-            let mut secrets = vec![secret.clone()];
-            secrets.extend(vault.mail.iter().cloned());
-            changes.push(VaultChange::Mail(secrets));
-            changes
-        };
-        account.vault.change(&self.journals, both).await?;
-        let named = |house: &crate::house::HouseLedger| {
-            let entry = house.accounts.get(&name).cloned().map(|entry| AccountEntry { mail: public, ..entry });
-            entry.map(|entry| HouseChange::Account(name.clone(), Some(entry))).into_iter().collect()
-        };
-        self.house.change(named).await?;
-        account.vault.change(&self.journals, |_| vec![VaultChange::Mail(vec![secret])]).await?;
         Ok(())
     }
 
@@ -313,6 +375,23 @@ impl Accounts {
                 slot.is_some_and(|slot| journal::opens(&self.journals, &slot, key).unwrap_or(false))
             })
         })
+    }
+}
+
+/// Makes the mailbox forget what it noted unless a commit has succeeded.
+struct Doubt<'a>(Option<&'a Mailbox>);
+
+impl Doubt<'_> {
+    fn dispel(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        if let Some(mailbox) = self.0 {
+            mailbox.doubt();
+        }
     }
 }
 

@@ -1,7 +1,11 @@
 //! Changing a password, and ending an account (keys.md §2, "password", "account delete"; M16).
 
 use super::{
-    Account, Accounts, Error, Session, credentials::Opening, error::too_long, record::PasswordWrap, vault::VaultChange,
+    Account, Accounts, Error, Session,
+    credentials::Opening,
+    error::too_long,
+    record::{Life, PasswordWrap},
+    vault::VaultChange,
 };
 use crate::{
     house::HouseChange,
@@ -26,13 +30,14 @@ impl Accounts {
         let account = &session.account;
         let name = account.user_id.localpart();
         let kdf = self.kdf();
-        let stretched = self.stretch(password, kdf.clone()).await?;
+        let stretched = self.stretch(password, kdf).await?;
         let random = self.journals.random.as_ref();
+
+        // The record is read with the right to write in hand: two changes at once would each keep the other's wrap.
+        let mut vault = account.vault.write().await;
         let mut record = self.record(name)?;
         let life = record.0.iter_mut().find(|life| life.account == account.slot).ok_or(Error::Forbidden)?;
         let account_value = self.journals.slots.value(&account.slot).ok_or(Error::Forbidden)?;
-
-        let mut vault = account.vault.write().await;
         let mut batch = Batch::default();
         let mut slots = Vec::new();
         let mut prepared = None;
@@ -40,18 +45,19 @@ impl Accounts {
         let others: Vec<_> = vault.ledger.devices.keys().filter(|id| **id != session.device).cloned().collect();
         let mut ended: Vec<SlotId> = Vec::new();
         if end_others {
+            // Without a token that lives there is nobody to give the new key to.
+            let own = self.rekey_own(session, &vault, &account_value, &mut batch).await?.ok_or(Error::UnknownToken)?;
             for id in &others {
                 ended.extend(vault.ledger.devices.get(id).into_iter().flat_map(|device| device.tokens.clone()));
-                vault.change(&self.journals, vec![VaultChange::Device(id.clone(), None)], &mut batch)?;
             }
-            if let Some(own) = self.rekey_own(session, &vault, &account_value, &mut batch).await? {
-                key = own.key;
-                slots.extend(own.changes);
-                vault.change(&self.journals, vec![own.device], &mut batch)?;
-                let generation = vault.prepare(&self.journals, Some(key.clone()), &mut batch)?;
-                slots.push(generation.change(vault.identity()));
-                prepared = Some((generation, own.slot));
-            }
+            // In the new generation only: before its slot commit the devices are what they were.
+            let mut changes: Vec<_> = others.iter().map(|id| VaultChange::Device(id.clone(), None)).collect();
+            changes.push(own.device);
+            key = own.key;
+            slots.extend(own.changes);
+            let generation = vault.prepare_with(&self.journals, Some(key.clone()), changes, &mut batch)?;
+            slots.push(generation.change(vault.identity()));
+            prepared = Some((generation, own.slot));
         }
 
         let (slot, value) = (SlotId::random(random), Key::random(random));
@@ -86,9 +92,18 @@ impl Accounts {
     /// Ends the account: nothing of it opens once this returns. The caller ends its memberships.
     pub async fn deactivate(&self, account: &Account) -> Result<(), Error> {
         let name = account.user_id.localpart().to_owned();
-        let vault = account.identity().await.slot;
-        let slots = vec![Change::Remove { id: account.slot }, Change::Remove { id: vault }];
-        self.journals.slots.commit(slots).await?;
+        let mut vault = account.vault.write().await;
+        let mut ended = vec![account.slot, vault.identity().slot];
+        ended.extend(vault.ledger.devices.values().flat_map(|device| device.tokens.iter().copied()));
+        let mut record = self.record(&name)?;
+        ended.extend(record.0.iter().flat_map(|life| life.wraps.iter().map(|wrap| wrap.slot)));
+        // The name is not given out again: whoever had it next would be taken for the one before in every room.
+        record.0.push(Life { account: account.slot, wraps: Vec::new() });
+        let mut batch = Batch::default();
+        self.put_record(&name, &record, &mut batch)?;
+        self.commit_all(batch, ended.into_iter().map(|id| Change::Remove { id }).collect()).await?;
+        vault.stop();
+        drop(vault);
         self.sessions.write().retain(|_, known| known.session.account.slot != account.slot);
         self.open.write().remove(&name);
         self.house.change(|_| vec![HouseChange::Account(name.clone(), None)]).await?;

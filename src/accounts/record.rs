@@ -63,6 +63,12 @@ impl Accounts {
         Ok(record.0.into_iter().find(|life| self.journals.slots.contains(&life.account)))
     }
 
+    /// Whether an account of this name was ended: its record says so beside the life that is gone. A registration that
+    /// was cut leaves a life with wraps, and the name is free.
+    pub(super) fn ended(&self, name: &str) -> Result<bool, Error> {
+        Ok(self.record(name)?.0.iter().any(|life| life.wraps.is_empty()))
+    }
+
     /// Puts the record into `batch`, dropping what is dead in it.
     pub(super) fn put_record(&self, name: &str, record: &LoginRecord, batch: &mut Batch) -> Result<(), Error> {
         let (key, address) = self.record_place(name);

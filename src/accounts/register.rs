@@ -32,8 +32,8 @@ impl Accounts {
             return Err(Error::InvalidName);
         }
         match self.living(localpart)? {
-            Some(_) => Err(Error::Taken),
-            None => Ok(()),
+            None if !self.ended(localpart)? => Ok(()),
+            _ => Err(Error::Taken),
         }
     }
 
@@ -54,7 +54,7 @@ impl Accounts {
             self.house.view()?;
         }
         let kdf = self.kdf();
-        let stretched = self.stretch(password, kdf.clone()).await?;
+        let stretched = self.stretch(password, kdf).await?;
         let partition = self.journals.epochs.current(self.policy.inactivity).await?;
         let random = self.journals.random.as_ref();
         let user_id = self.user_id(localpart)?;

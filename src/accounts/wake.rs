@@ -10,6 +10,7 @@ use super::{
     vault::{VaultChange, VaultLedger},
 };
 use crate::{
+    house::HouseChange,
     journal::{Identity, Owner},
     seal::slots::{SlotId, SlotKind},
 };
@@ -19,7 +20,12 @@ impl Accounts {
     pub(super) async fn wake(&self, opening: &Opening, account: SlotId) -> Result<Arc<Account>, Error> {
         let cell = {
             let mut open = self.open.write();
-            Arc::clone(open.entry(opening.localpart.clone()).or_insert_with(|| Arc::new(OnceCell::new())))
+            let cell = open.entry(opening.localpart.clone()).or_default();
+            // A write that was given up half way stopped the vault: it is loaded again.
+            if cell.get().is_some_and(|account| account.vault.stopped().is_some()) {
+                *cell = Arc::default();
+            }
+            Arc::clone(cell)
         };
         let opened = cell.get_or_try_init(|| self.open_account(opening, account)).await.cloned();
         if opened.is_err() {
@@ -70,7 +76,7 @@ impl Accounts {
         Ok(opened)
     }
 
-    /// Notes the house key that opened, and drops devices whose tokens are gone.
+    /// Notes the house key that opened, and drops devices whose tokens are gone, here and in the house.
     async fn tidy(&self, account: &Account) -> Result<(), Error> {
         let house = self.house.key().await?;
         let slots = &self.journals.slots;
@@ -86,6 +92,12 @@ impl Accounts {
             }
             changes
         };
-        Ok(account.vault.change(&self.journals, changes).await?)
+        account.vault.change(&self.journals, changes).await?;
+        let (name, vault) = (account.user_id.localpart(), account.view());
+        let stray = |house: &crate::house::HouseLedger| {
+            let mine = house.devices.keys().filter(|(of, id)| of == name && !vault.devices.contains_key(id));
+            mine.map(|(_, id)| HouseChange::Device(name.to_owned(), id.clone(), None, true)).collect()
+        };
+        Ok(self.house.change(stray).await?)
     }
 }

@@ -71,6 +71,20 @@ impl Machine {
         Self { backend, medium, clock, random: Arc::new(SeededRandom::new(seed)) }
     }
 
+    /// A machine with the same disk and clock, which go their own ways from here.
+    pub(crate) fn copy(&self, seed: u64) -> Self {
+        let backend = Arc::new(self.backend.copy());
+        let medium = Arc::new(self.medium.copy(backend.fuse()));
+        let clock = Arc::new(ManualClock::at(self.clock.now()));
+        Self { backend, medium, clock, random: Arc::new(SeededRandom::new(seed)) }
+    }
+
+    /// Power off and on again: whatever was in flight gets a random fate.
+    pub(crate) fn cut(&self) {
+        self.backend.crash(self.random.as_ref());
+        self.medium.crash(self.random.as_ref());
+    }
+
     /// Starts an engine on what lies on the disk.
     pub(crate) async fn start(&self) -> Arc<Engine> {
         let store = Store::inline(Arc::clone(&self.backend) as _);

@@ -1,33 +1,37 @@
 //! A living owner: its journal behind one lock, and beside it the last durable value for readers who never wait.
+//!
+//! A write that is given up half way, by an error or because its task was dropped, stops the owner: memory is never
+//! ahead of the disk unnoticed. Whoever holds a stopped owner loads it again.
 
 use std::{
     ops::{Deref, DerefMut},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use parking_lot::RwLock;
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::{Error, Journals, Ledger, Owner};
+use super::{Error, Identity, Journals, Ledger, Owner};
 use crate::store::Batch;
 
 /// An open owner that is shared.
 pub struct Live<L: Ledger + Clone> {
     owner: Mutex<Owner<L>>,
     view: RwLock<Arc<L>>,
+    stopped: OnceLock<Identity>,
 }
 
-/// The right to write to an owner.
+/// The right to write to an owner. Dropped with anything unreported, it stops the owner.
 pub struct Writing<'a, L: Ledger + Clone> {
     owner: MutexGuard<'a, Owner<L>>,
-    view: &'a RwLock<Arc<L>>,
+    live: &'a Live<L>,
 }
 
 impl<L: Ledger + Clone> Live<L> {
     /// Shares `owner`, whose value is durable.
     pub fn new(owner: Owner<L>) -> Self {
         let view = RwLock::new(Arc::new(owner.ledger.clone()));
-        Self { owner: Mutex::new(owner), view }
+        Self { owner: Mutex::new(owner), view, stopped: OnceLock::new() }
     }
 
     /// The last durable value.
@@ -37,7 +41,12 @@ impl<L: Ledger + Clone> Live<L> {
 
     /// Waits for the right to write. Locks are taken in the order room, vault, house.
     pub async fn write(&self) -> Writing<'_, L> {
-        Writing { owner: self.owner.lock().await, view: &self.view }
+        Writing { owner: self.owner.lock().await, live: self }
+    }
+
+    /// How the owner was opened, once it has stopped and must be loaded again.
+    pub fn stopped(&self) -> Option<&Identity> {
+        self.stopped.get()
     }
 
     /// Makes the changes that `decide` derives from the current value durable, as one entry.
@@ -91,10 +100,24 @@ impl<L: Ledger + Clone> Writing<'_, L> {
     /// Ends a write whose commit went elsewhere and ended as `outcome`.
     pub fn finish(&mut self, outcome: Result<(), Error>) -> Result<(), Error> {
         match outcome {
-            Ok(()) => *self.view.write() = Arc::new(self.owner.ledger.clone()),
+            Ok(()) => {
+                self.owner.settle();
+                *self.live.view.write() = Arc::new(self.owner.ledger.clone());
+            }
             Err(_) => self.owner.stop(),
         }
         outcome
+    }
+}
+
+impl<L: Ledger + Clone> Drop for Writing<'_, L> {
+    fn drop(&mut self) {
+        if self.owner.is_ahead() {
+            self.owner.stop();
+        }
+        if self.owner.is_stopped() {
+            self.live.stopped.get_or_init(|| self.owner.identity().clone());
+        }
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Owner<L: Ledger> {
     windows: Vec<Window>,
     next_serial: u32,
     dirty: bool,
+    /// Whether something was put into a batch whose commit has not been reported yet.
+    ahead: bool,
     stopped: bool,
 }
 
@@ -105,7 +107,16 @@ impl<L: Ledger> Owner<L> {
         let plain = encode::<L>(&[], 1, ledger.checkpoint())?;
         let keep = Keep::start(journals, &value, &identity.key, &plain, batch)?;
         let change = Change::Set { id: identity.slot, kind: identity.kind, value, epoch: None };
-        let owner = Self { identity, ledger, keep, windows: Vec::new(), next_serial: 1, dirty: false, stopped: false };
+        let owner = Self {
+            identity,
+            ledger,
+            keep,
+            windows: Vec::new(),
+            next_serial: 1,
+            dirty: false,
+            ahead: false,
+            stopped: false,
+        };
         Ok((owner, change))
     }
 
@@ -131,7 +142,7 @@ impl<L: Ledger> Owner<L> {
         }
         records.sort_unstable_by_key(|record| record.serial);
         let windows = records.into_iter().filter_map(|record| open_window(journals, record)).collect();
-        Ok(Some(Self { identity, ledger, keep, windows, next_serial, dirty: false, stopped: false }))
+        Ok(Some(Self { identity, ledger, keep, windows, next_serial, dirty: false, ahead: false, stopped: false }))
     }
 
     /// Reads every living window from the disk, in the order of their serials, and stands behind their last entries.
@@ -165,6 +176,23 @@ impl<L: Ledger> Owner<L> {
         self.stopped = true;
     }
 
+    /// Whether the owner has stopped and must be loaded again.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Whether memory is ahead of the disk: something was put into a batch and its commit has not been reported.
+    #[must_use]
+    pub fn is_ahead(&self) -> bool {
+        self.ahead
+    }
+
+    /// Notes that everything put into batches is durable.
+    pub fn settle(&mut self) {
+        self.ahead = false;
+    }
+
     /// Applies `changes` and puts them into `batch` as one entry.
     pub fn change(&mut self, journals: &Journals, changes: Vec<L::Change>, batch: &mut Batch) -> Result<(), Error> {
         if changes.is_empty() {
@@ -187,7 +215,7 @@ impl<L: Ledger> Owner<L> {
         if self.stopped {
             return Err(Error::Stopped);
         }
-        self.dirty = true;
+        (self.dirty, self.ahead) = (true, true);
         let newest = self.windows.iter().rposition(|window| window.record.stream == stream);
         let at = match newest.filter(|&at| {
             let record = &self.windows[at].record;
@@ -225,6 +253,7 @@ impl<L: Ledger> Owner<L> {
 
     /// Rewrites single rows as packs, into `batch`.
     pub fn pack(&mut self, journals: &Journals, batch: &mut Batch) -> Result<(), Error> {
+        self.ahead = true;
         for window in self.windows.iter_mut().filter(|window| window.wants_pack()) {
             window.pack(journals, batch)?;
         }
@@ -235,6 +264,19 @@ impl<L: Ledger> Owner<L> {
     /// another owner key. Closes the windows and drops those of dead epochs. No write may come between this and
     /// [`Owner::adopt`].
     pub fn prepare(&mut self, journals: &Journals, key: Option<Key>, batch: &mut Batch) -> Result<Prepared, Error> {
+        self.prepare_with(journals, key, Vec::new(), batch)
+    }
+
+    /// As [`Owner::prepare`], with `changes` that lie in the new generation only: a cut before its slot commit leaves
+    /// none of them.
+    pub fn prepare_with(
+        &mut self,
+        journals: &Journals,
+        key: Option<Key>,
+        changes: Vec<L::Change>,
+        batch: &mut Batch,
+    ) -> Result<Prepared, Error> {
+        self.take_in(changes)?;
         let windows = self.closed_windows(journals);
         self.generation(journals, key, windows, batch)
     }
@@ -249,9 +291,7 @@ impl<L: Ledger> Owner<L> {
         row: NewRow<'_>,
         batch: &mut Batch,
     ) -> Result<(Prepared, Position), Error> {
-        for change in changes {
-            self.ledger.apply(change)?;
-        }
+        self.take_in(changes)?;
         let mut windows = self.closed_windows(journals);
         let mut window = self.fresh_window(journals, row.stream, row.partition, row.primer)?;
         let position = window.append(journals, row.plain, batch)?;
@@ -273,6 +313,14 @@ impl<L: Ledger> Owner<L> {
         self.generation(journals, key, windows, batch)
     }
 
+    fn take_in(&mut self, changes: Vec<L::Change>) -> Result<(), Error> {
+        if self.stopped {
+            return Err(Error::Stopped);
+        }
+        self.ahead = true;
+        changes.into_iter().try_for_each(|change| self.ledger.apply(change))
+    }
+
     fn closed_windows(&self, journals: &Journals) -> Vec<Window> {
         self.windows.iter().filter(|window| lives(journals, window)).map(Window::closed).collect()
     }
@@ -287,6 +335,7 @@ impl<L: Ledger> Owner<L> {
         if self.stopped {
             return Err(Error::Stopped);
         }
+        self.ahead = true;
         let value = Key::random(journals.random.as_ref());
         let key = key.unwrap_or_else(|| self.identity.key.clone());
         let records: Vec<WindowRecord> = windows.iter().map(|window| window.record.clone()).collect();
@@ -303,7 +352,7 @@ impl<L: Ledger> Owner<L> {
         self.keep = prepared.keep;
         self.identity.key = prepared.key;
         self.windows = prepared.windows;
-        self.dirty = false;
+        (self.dirty, self.ahead) = (false, false);
     }
 
     fn open_window(
@@ -339,6 +388,7 @@ impl<L: Ledger> Owner<L> {
             return Err(Error::Stopped);
         }
         let plain = serde_json::to_vec(&lines).map_err(|_| Error::Malformed)?;
+        self.ahead = true;
         self.keep.append(journals, &plain, batch)?;
         self.dirty = true;
         for line in lines {

@@ -74,7 +74,8 @@ impl Rooms {
         self.journals.store.commit(batch).await?;
         self.journals.slots.commit(vec![change]).await?;
 
-        let Writer { owner, view, transactions, .. } = writer;
+        let Writer { mut owner, view, transactions, .. } = writer;
+        owner.settle();
         let room = Arc::new(Room::assemble(owner, view, transactions));
         self.enter(&room);
         for (user, membership) in self.local_members(&room.view()) {

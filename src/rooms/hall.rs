@@ -90,13 +90,13 @@ impl Rooms {
     /// The room, when it is open.
     #[must_use]
     pub fn find(&self, id: &RoomId) -> Option<Arc<Room>> {
-        self.open.read().get(id)?.get().cloned()
+        self.open.read().get(id)?.get().filter(|room| !room.is_stopped()).cloned()
     }
 
     /// Every open room.
     #[must_use]
     pub fn all_open(&self) -> Vec<Arc<Room>> {
-        self.open.read().values().filter_map(|cell| cell.get().cloned()).collect()
+        self.open.read().values().filter_map(|cell| cell.get().filter(|room| !room.is_stopped()).cloned()).collect()
     }
 
     /// The room, opened with what `account` or the house holds if need be.
@@ -142,7 +142,14 @@ impl Rooms {
         if !self.journals.slots.contains(&slot) {
             return Ok(None);
         }
-        let cell = Arc::clone(self.open.write().entry(id.to_owned()).or_default());
+        let cell = {
+            let mut open = self.open.write();
+            let cell = open.entry(id.to_owned()).or_default();
+            if cell.get().is_some_and(|room| room.is_stopped()) {
+                *cell = Arc::default();
+            }
+            Arc::clone(cell)
+        };
         let opened = cell.get_or_try_init(|| async { self.load(id, slot, keys) }).await.cloned();
         match opened {
             Ok(room) => Ok(Some(room)),
@@ -178,7 +185,12 @@ impl Rooms {
                 continue;
             }
             let slot_gone = !self.journals.slots.contains(&entry.slot);
-            let room = if slot_gone { None } else { self.open_with(id, entry.slot, &entry.keys).await? };
+            let room = if slot_gone { Ok(None) } else { self.open_with(id, entry.slot, &entry.keys).await };
+            let Ok(room) = room else {
+                // A room that is broken keeps nobody from the others.
+                crate::log::error!("a room could not be opened", reason = room.err().map_or("", Error::reason));
+                continue;
+            };
             let fresh = match &room {
                 // Shredded: the entry drops itself.
                 None if slot_gone => None,
@@ -191,10 +203,11 @@ impl Rooms {
                 account.vault.change(&self.journals, |_| vec![VaultChange::Room(id, fresh)]).await?;
             }
         }
-        for id in vault.rooms.keys() {
-            if let Some(room) = self.find(id) {
+        // Also the rooms his vault does not know of yet: an invitation was cut before its key.
+        for room in self.all_open() {
+            if account.view().rooms.contains_key(&room.id) || has_part(&room.membership(&account.user_id)) {
                 self.show_receipts(&room, account);
-                self.heal(&room).await?;
+                self.heal(&room, Some(account)).await?;
             }
         }
         Ok(())
@@ -202,17 +215,20 @@ impl Rooms {
 
     /// The entry as it should be, for a room that opened; `None` when the account has no part in it.
     async fn step(&self, account: &Account, room: &Arc<Room>, entry: &VaultRoom) -> Option<VaultRoom> {
-        let keys = vec![room.writer.lock().await.owner.identity().key.clone()];
+        let mut keys = vec![room.writer.lock().await.owner.identity().key.clone()];
         let fact = match room.membership(&account.user_id) {
             MembershipState::Join => Fact::Joined,
             MembershipState::Invite => match &entry.fact {
                 Fact::Invited(stripped) => Fact::Invited(stripped.clone()),
                 _ => Fact::Invited(super::summary::stripped_state(&room.view().state, &account.user_id)),
             },
-            MembershipState::Knock => match &entry.fact {
-                Fact::Knocked(stripped) => Fact::Knocked(stripped.clone()),
-                _ => Fact::Knocked(super::summary::stripped_state(&room.view().state, &account.user_id)),
-            },
+            MembershipState::Knock => {
+                keys.clear();
+                match &entry.fact {
+                    Fact::Knocked(stripped) => Fact::Knocked(stripped.clone()),
+                    _ => Fact::Knocked(super::summary::stripped_state(&room.view().state, &account.user_id)),
+                }
+            }
             _ => return None,
         };
         Some(VaultRoom { slot: room.slot, keys, fact })
@@ -221,11 +237,15 @@ impl Rooms {
     /// The local users who have a part in the room: joined, invited or knocking.
     pub(super) fn local_members(&self, room: &super::view::View) -> Vec<(OwnedUserId, MembershipState)> {
         let ours = |user: &UserId| user.server_name() == self.policy.server_name;
-        let has_part = |membership: &MembershipState| {
-            matches!(membership, MembershipState::Join | MembershipState::Invite | MembershipState::Knock)
-        };
         let members = room.state.members().filter(|(user, membership, _)| ours(user) && has_part(membership));
         members.map(|(user, membership, _)| (user.to_owned(), membership)).collect()
+    }
+
+    /// The local users who hold the room's key: joined or invited. Who only asks to be let in does not.
+    pub(super) fn key_holders(&self, room: &super::view::View) -> Vec<(OwnedUserId, MembershipState)> {
+        let mut holders = self.local_members(room);
+        holders.retain(|(_, membership)| *membership != MembershipState::Knock);
+        holders
     }
 
     /// Wakes the syncs of every open local member.
@@ -242,6 +262,10 @@ impl Rooms {
     pub fn entry_of(vault: &VaultLedger, id: &RoomId) -> Option<VaultRoom> {
         vault.rooms.get(id).cloned()
     }
+}
+
+fn has_part(membership: &MembershipState) -> bool {
+    matches!(membership, MembershipState::Join | MembershipState::Invite | MembershipState::Knock)
 }
 
 impl Wakes for Rooms {

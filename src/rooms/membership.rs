@@ -74,30 +74,39 @@ impl Rooms {
         if room.membership(user) == MembershipState::Join {
             return Ok(());
         }
+        // With the writer in hand: a rotation in between would be overwritten in the vault by the key before it.
+        let mut writer = room.writer.lock().await;
+        writer.check()?;
         let before = account.view().rooms.get(&room.id).cloned();
-        let key = room.writer.lock().await.owner.identity().key.clone();
+        let key = writer.owner.identity().key.clone();
         let entry = VaultRoom { slot: room.slot, keys: vec![key], fact: Fact::Joined };
         let id = room.id.clone();
         let draft = self.member_draft(room, user, user, MembershipState::Join, change);
         account.vault.change(&self.journals, |_| vec![VaultChange::Room(id, Some(entry))]).await?;
-        if let Err(error) = self.send(room, draft, None).await {
+        if let Err(error) = self.send_as(room, &mut writer, draft, None).await {
             let id = room.id.clone();
             account.vault.change(&self.journals, |_| vec![VaultChange::Room(id, before)]).await?;
             return Err(error);
         }
+        drop(writer);
+        self.notify(room);
         self.show_receipts(room, account);
-        self.heal(room).await?;
+        self.heal(room, None).await?;
         account.notify();
         Ok(())
     }
 
-    /// Lets `account` ask to be let in.
+    /// Lets `account` ask to be let in. Whoever asks is no member: his vault gets no key.
     pub async fn knock(&self, room: &Arc<Room>, account: &Arc<Account>, change: Change) -> Result<(), Error> {
         let user = &account.user_id;
         let draft = self.member_draft(room, user, user, MembershipState::Knock, change);
         self.send(room, draft, None).await?;
         let stripped = stripped_state(&room.view().state, user);
-        self.hand_over(room, user, Fact::Knocked(stripped)).await
+        let entry = VaultRoom { slot: room.slot, keys: Vec::new(), fact: Fact::Knocked(stripped) };
+        let id = room.id.clone();
+        account.vault.change(&self.journals, |_| vec![VaultChange::Room(id, Some(entry))]).await?;
+        account.notify();
+        Ok(())
     }
 
     /// Ends `target`'s membership, or bans him. Answered after RK has been replaced where that is needed.
@@ -151,13 +160,15 @@ impl Rooms {
 
     /// Gives a member the room's key: into his vault when he is open, else into his mail.
     pub(super) async fn hand_over(&self, room: &Arc<Room>, user: &UserId, fact: Fact) -> Result<(), Error> {
-        let key = room.writer.lock().await.owner.identity().key.clone();
+        let writer = room.writer.lock().await;
+        let key = writer.owner.identity().key.clone();
         if let Some(account) = self.accounts.open(user) {
             let entry = VaultRoom { slot: room.slot, keys: vec![key], fact };
             let id = room.id.clone();
             account.vault.change(&self.journals, |_| vec![VaultChange::Room(id, Some(entry))]).await?;
             account.notify();
-            return self.heal(room).await;
+            drop(writer);
+            return self.heal(room, None).await;
         }
         let letter = match fact {
             Fact::Invited(stripped) => Letter::Invite { room: room.id.clone(), slot: room.slot, key, stripped },

@@ -2,7 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    ops::{Deref, DerefMut},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use parking_lot::RwLock;
@@ -10,7 +14,7 @@ use ruma::{
     OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, UserId, events::room::member::MembershipState,
     room_version_rules::RoomVersionRules,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
     ledger::RoomLedger,
@@ -36,7 +40,7 @@ pub struct Room {
     pub rules: Arc<RoomVersionRules>,
     /// Who is typing.
     pub typing: Typing,
-    pub(super) writer: Mutex<Writer>,
+    pub(super) writer: OneWriter,
     view: RwLock<Arc<View>>,
 }
 
@@ -50,6 +54,50 @@ pub(super) struct Writer {
     pub(super) mailed: BTreeSet<(MemberId, u32, SlotId)>,
     /// Set when the room was shredded while somebody waited for it.
     pub(super) gone: bool,
+}
+
+/// The way to a room's one writer.
+pub(super) struct OneWriter {
+    writer: Mutex<Writer>,
+    stopped: AtomicBool,
+}
+
+/// The right to write to a room. Dropped with anything unreported, it stops the room, which is then loaded again.
+pub(super) struct RoomWriting<'a> {
+    writer: MutexGuard<'a, Writer>,
+    stopped: &'a AtomicBool,
+}
+
+impl OneWriter {
+    /// Waits for the right to write. Locks are taken in the order room, vault, house.
+    pub(super) async fn lock(&self) -> RoomWriting<'_> {
+        RoomWriting { writer: self.writer.lock().await, stopped: &self.stopped }
+    }
+}
+
+impl Drop for RoomWriting<'_> {
+    fn drop(&mut self) {
+        if self.writer.owner.is_ahead() {
+            self.writer.owner.stop();
+        }
+        if self.writer.owner.is_stopped() {
+            self.stopped.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl Deref for RoomWriting<'_> {
+    type Target = Writer;
+
+    fn deref(&self) -> &Writer {
+        &self.writer
+    }
+}
+
+impl DerefMut for RoomWriting<'_> {
+    fn deref_mut(&mut self) -> &mut Writer {
+        &mut self.writer
+    }
 }
 
 impl Room {
@@ -116,8 +164,16 @@ impl Room {
             rules: Arc::clone(&owner.ledger.rules),
             typing: Typing::default(),
             view: RwLock::new(Arc::new(view.clone())),
-            writer: Mutex::new(Writer { owner, view, transactions, mailed: BTreeSet::new(), gone: false }),
+            writer: OneWriter {
+                writer: Mutex::new(Writer { owner, view, transactions, mailed: BTreeSet::new(), gone: false }),
+                stopped: AtomicBool::new(false),
+            },
         }
+    }
+
+    /// Whether memory and disk may differ, or the room is gone: whoever finds the room must open it again.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.writer.stopped.load(Ordering::Acquire)
     }
 
     /// The room as it is.

@@ -15,11 +15,11 @@ use super::{
 };
 use crate::{
     accounts::{
-        Letter,
+        Account, Letter,
         vault::{Fact, VaultChange, VaultLedger, VaultRoom},
     },
     event::{Draft, Shape, Unsigned, to_client},
-    house::HouseChange,
+    house::{HouseChange, PublicRoom},
     seal::slots::Change,
     secret::Key,
     store::{Batch, Partition},
@@ -50,22 +50,18 @@ impl Rooms {
         if applied.effects.contains(&Effect::Deserted) {
             self.shred(room, &mut writer).await?;
         } else if rotates {
-            let mut staying = self.local_members(&writer.view);
+            let mut staying = self.key_holders(&writer.view);
             staying.retain(|(user, _)| Some(user) != out.as_ref());
             self.rotate(room, &mut writer, made, &staying, partition).await?;
         } else {
-            if after == Access::Public {
-                self.open_to_all(room, &writer).await?;
-            }
             let mut batch = Batch::default();
             self.put(&mut writer, made, partition, &mut batch)?;
             self.settle(room, &mut writer, batch).await?;
         }
-        drop(writer);
-        if after != Access::Public && self.house.view()?.public.contains_key(&room.id) {
-            let id = room.id.clone();
-            self.house.change(|_| vec![HouseChange::Public(id, None)]).await?;
+        if !writer.gone {
+            self.place_key(room, &writer).await?;
         }
+        drop(writer);
         if let Some(out) = &out {
             self.show_out(room, out, &event).await?;
         }
@@ -83,17 +79,15 @@ impl Rooms {
         partition: Partition,
     ) -> Result<(), Error> {
         let key = Key::random(self.journals.random.as_ref());
-        for (user, _) in staying {
-            let both = |vault: &VaultLedger| {
-                let entry = vault.rooms.get(&room.id)?;
-                let mut keys = vec![key.clone()];
-                keys.extend(entry.keys.iter().cloned());
-                Some(VaultRoom { keys, ..entry.clone() })
-            };
+        for (user, membership) in staying {
             match self.accounts.open(user) {
                 Some(account) => {
                     let change = |vault: &VaultLedger| {
-                        both(vault).map(|entry| VaultChange::Room(room.id.clone(), Some(entry))).into_iter().collect()
+                        let known = vault.rooms.get(&room.id).filter(|entry| entry.slot == room.slot);
+                        let mut keys = vec![key.clone()];
+                        keys.extend(known.into_iter().flat_map(|entry| entry.keys.iter().cloned()));
+                        let fact = known.map_or_else(|| fact_of(membership, writer, user), |entry| entry.fact.clone());
+                        vec![VaultChange::Room(room.id.clone(), Some(VaultRoom { slot: room.slot, keys, fact }))]
                     };
                     account.vault.change(&self.journals, change).await?;
                 }
@@ -125,6 +119,7 @@ impl Rooms {
         let mut after = Batch::default();
         writer.owner.adopt(prepared, &mut after);
         self.show(writer, made, position);
+        room.publish(&writer.view);
         let confirmed = self.drop_old_keys(room, &key, staying, writer, generation).await?;
         writer.owner.change(&self.journals, confirmed, &mut after)?;
         self.settle(room, writer, after).await
@@ -175,15 +170,19 @@ impl Rooms {
         Ok(self.house.change(of_room).await?)
     }
 
-    /// A room that turns public: the house has its key before anybody may need it there.
-    async fn open_to_all(&self, room: &Room, writer: &Writer) -> Result<(), Error> {
+    /// Sees to it that the key lies in the house exactly while the room is public. After the event that says so: a cut
+    /// between the two leaves a public room that waits for a member, never a private one that anybody here opens.
+    async fn place_key(&self, room: &Room, writer: &Writer) -> Result<(), Error> {
+        let public = writer.view.state.access() == Access::Public;
         let key = writer.owner.identity().key.clone();
-        if self.house.view()?.public.get(&room.id).is_some_and(|entry| entry.key == key) {
+        let entry = public.then(|| PublicRoom { slot: room.slot, key });
+        let house = self.house.view()?;
+        let known = house.public.get(&room.id);
+        if known.map(|known| (&known.slot, &known.key)) == entry.as_ref().map(|entry| (&entry.slot, &entry.key)) {
             return Ok(());
         }
-        let entry = crate::house::PublicRoom { slot: room.slot, key };
         let id = room.id.clone();
-        Ok(self.house.change(|_| vec![HouseChange::Public(id, Some(entry))]).await?)
+        Ok(self.house.change(|_| vec![HouseChange::Public(id, entry)]).await?)
     }
 
     /// Tells the vault of who is out, or his mail.
@@ -210,33 +209,31 @@ impl Rooms {
         Ok(())
     }
 
-    /// Sees to it that every local member who lives has the room's key, and confirms who is known to have it.
-    pub(super) async fn heal(&self, room: &Arc<Room>) -> Result<(), Error> {
+    /// Sees to it that every local member who lives has the room's key, and confirms who is known to have it. `coming`
+    /// is about to be open.
+    pub(super) async fn heal(&self, room: &Arc<Room>, coming: Option<&Arc<Account>>) -> Result<(), Error> {
         let house = self.house.view()?;
         let mut writer = room.writer.lock().await;
         if writer.gone {
             return Ok(());
         }
+        self.place_key(room, &writer).await?;
         let generation = writer.owner.ledger.generation;
         let key = writer.owner.identity().key.clone();
         let mut confirmed = Vec::new();
-        for (user, membership) in self.local_members(&writer.view) {
-            let Some(life) = house.accounts.get(user.localpart()).map(|entry| entry.slot) else { continue };
+        for (user, membership) in self.key_holders(&writer.view) {
+            let life = house.accounts.get(user.localpart()).map(|entry| entry.slot);
+            let Some(life) = life.filter(|life| self.journals.slots.contains(life)) else { continue };
             let Some(member) = writer.owner.ledger.roster.id(&user) else { continue };
             let note = Confirmed { generation, slot: life };
             let known = writer.owner.ledger.confirmed.get(&member) == Some(&note);
-            match self.accounts.open(&user) {
+            let open = self.accounts.open(&user).or_else(|| coming.filter(|coming| coming.user_id == user).cloned());
+            match open {
                 Some(account) => {
                     let has =
                         |vault: &VaultLedger| vault.rooms.get(&room.id).is_some_and(|entry| entry.keys.contains(&key));
                     if !has(&account.view()) {
-                        let fact = match membership {
-                            MembershipState::Join => Fact::Joined,
-                            MembershipState::Knock => {
-                                Fact::Knocked(super::summary::stripped_state(&writer.view.state, &user))
-                            }
-                            _ => Fact::Invited(super::summary::stripped_state(&writer.view.state, &user)),
-                        };
+                        let fact = fact_of(&membership, &writer, &user);
                         let entry = VaultRoom { slot: room.slot, keys: vec![key.clone()], fact };
                         let change = VaultChange::Room(room.id.clone(), Some(entry));
                         account.vault.change(&self.journals, |_| vec![change]).await?;
@@ -246,9 +243,10 @@ impl Rooms {
                         confirmed.push(RoomChange::Confirmed(member, Some(note)));
                     }
                 }
-                None if !known && writer.mailed.insert((member, generation, life)) => {
+                None if !known && !writer.mailed.contains(&(member, generation, life)) => {
                     let letter = Letter::Key { room: room.id.clone(), slot: room.slot, key: key.clone() };
                     self.accounts.post(&user, vec![letter]).await?;
+                    writer.mailed.insert((member, generation, life));
                 }
                 None => {}
             }
@@ -259,6 +257,14 @@ impl Rooms {
         let mut batch = Batch::default();
         writer.owner.change(&self.journals, confirmed, &mut batch)?;
         self.settle(room, &mut writer, batch).await
+    }
+}
+
+/// What a vault says of a room whose holder is not known to it yet.
+fn fact_of(membership: &MembershipState, writer: &Writer, user: &UserId) -> Fact {
+    match membership {
+        MembershipState::Join => Fact::Joined,
+        _ => Fact::Invited(super::summary::stripped_state(&writer.view.state, user)),
     }
 }
 

@@ -38,8 +38,22 @@ impl Rooms {
         draft: Draft,
         transaction: Option<Transaction>,
     ) -> Result<OwnedEventId, Error> {
-        let partition = self.journals.epochs.current(self.policy.messages).await?;
         let mut writer = room.writer.lock().await;
+        let id = self.send_as(room, &mut writer, draft, transaction).await?;
+        drop(writer);
+        self.notify(room);
+        Ok(id)
+    }
+
+    /// Sends with the room's writer in hand. The caller notifies.
+    pub(super) async fn send_as(
+        &self,
+        room: &Arc<Room>,
+        writer: &mut Writer,
+        draft: Draft,
+        transaction: Option<Transaction>,
+    ) -> Result<OwnedEventId, Error> {
+        let partition = self.journals.epochs.current(self.policy.messages).await?;
         writer.check()?;
         if let Some(id) = writer.repeated(&draft.sender, transaction.as_ref()) {
             return Ok(id);
@@ -47,13 +61,11 @@ impl Rooms {
         if let Some(id) = writer.unchanged(&draft) {
             return Ok(id);
         }
-        let made = self.make(&mut writer, draft, transaction)?;
+        let made = self.make(writer, draft, transaction)?;
         let id = made.event.id().to_owned();
         let mut batch = Batch::default();
-        self.put(&mut writer, made, partition, &mut batch)?;
-        self.settle(room, &mut writer, batch).await?;
-        drop(writer);
-        self.notify(room);
+        self.put(writer, made, partition, &mut batch)?;
+        self.settle(room, writer, batch).await?;
         Ok(id)
     }
 
@@ -64,6 +76,7 @@ impl Rooms {
             self.forget_open(&room.id);
             return Err(Error::Journal(error.into()));
         }
+        writer.owner.settle();
         room.publish(&writer.view);
         Ok(())
     }

@@ -22,7 +22,7 @@ pub struct MemoryBackend {
     disk: Mutex<Disk>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Disk {
     instances: [Database; 3],
     ever: Vec<Written>,
@@ -31,6 +31,7 @@ struct Disk {
 type Rows = BTreeMap<Address, Vec<u8>>;
 
 /// One instance: its partitions as they survive a power cut, and the log of what may not.
+#[derive(Clone)]
 struct Database {
     kept: BTreeMap<Partition, Rows>,
     log: Vec<Vec<(Partition, Address, Vec<u8>)>>,
@@ -71,6 +72,12 @@ impl MemoryBackend {
     #[must_use]
     pub fn with_fuse(fuse: Arc<Fuse>) -> Self {
         Self { fuse, disk: Mutex::default() }
+    }
+
+    /// A copy of the medium, with everything it ever saw, on a fuse of its own.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self { fuse: Arc::default(), disk: Mutex::new(self.disk.lock().clone()) }
     }
 
     /// The fuse, to share it with the key files.

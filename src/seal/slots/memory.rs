@@ -24,7 +24,7 @@ pub struct MemoryMedium {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     /// Two root sectors and two image regions, as they are on the platter.
     places: [Vec<u8>; 4],
@@ -46,6 +46,12 @@ impl MemoryMedium {
     #[must_use]
     pub fn with_fuse(fuse: Arc<Fuse>) -> Self {
         Self { fuse, state: Mutex::default() }
+    }
+
+    /// A copy of the medium, with everything it ever saw, on another fuse.
+    #[must_use]
+    pub fn copy(&self, fuse: Arc<Fuse>) -> Self {
+        Self { fuse, state: Mutex::new(self.state.lock().clone()) }
     }
 
     /// A power cut: every write that was not synced gets a random fate.

@@ -1,0 +1,320 @@
+//! Whoever has taken the disk: opens everything that can be opened, from the documented formats alone.
+
+mod journals;
+mod table;
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeSet, HashMap, HashSet},
+    rc::Rc,
+};
+
+use serde_json::Value;
+
+use self::table::Tables;
+use crate::{
+    engine::testing::Machine,
+    journal::WindowRecord,
+    seal::{
+        derive::{Usage, address, derive},
+        mail::{MailSecret, Receiver},
+        password::{Kdf, WRAP, stretch, unwrap},
+        row::{Context, RowKind, open_one},
+        slots::SlotId,
+        token::Token,
+    },
+    secret::{Key, SecretText},
+    store::{Address, Instance, Partition, Written},
+};
+
+/// Something that opens an account, or once did.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Credential {
+    /// A login name and a password.
+    Password(String, String),
+    /// An access or refresh token.
+    Token(String),
+}
+
+/// A copy of everything on a machine: each row and slot image ever written, the root sectors as they are.
+pub(super) struct Image {
+    rows: HashMap<(Instance, Partition, Address), Vec<Vec<u8>>>,
+    tables: Tables,
+    /// What each mail secret makes of each header: the dearest thing the adversary does.
+    tried: RefCell<HashMap<([u8; 32], Vec<u8>), Option<Rc<Receiver>>>>,
+}
+
+impl Image {
+    /// Takes the disks of a machine that is off.
+    pub(super) fn of(machine: &Machine) -> Self {
+        Self::with(&machine.backend.ever(), &machine.medium.sectors(), &machine.medium.ever())
+    }
+
+    /// Takes these rows, sectors and slot images.
+    pub(super) fn with(written: &[Written], sectors: &[Vec<u8>], images: &[Vec<u8>]) -> Self {
+        let mut rows: HashMap<_, Vec<Vec<u8>>> = HashMap::new();
+        for (instance, partition, address, value) in written {
+            rows.entry((*instance, *partition, *address)).or_default().push(value.clone());
+        }
+        Self { rows, tables: Tables::open(sectors, images), tried: RefCell::default() }
+    }
+
+    /// This image and a later one of the same machine.
+    pub(super) fn and(mut self, later: Self) -> Self {
+        self.tables.add(later.tables);
+        self.rows = later.rows;
+        self
+    }
+
+    fn versions(&self, instance: Instance, partition: Partition, address: &Address) -> &[Vec<u8>] {
+        self.rows.get(&(instance, partition, *address)).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// What was read.
+#[derive(Default)]
+pub(super) struct Loot {
+    /// The facts (`fact-<number>`) in everything that opened.
+    pub(super) facts: BTreeSet<u32>,
+    /// How many credentials opened an account.
+    pub(super) accounts: usize,
+    /// How many rows, wraps and letters opened beyond those that the server's own keys open.
+    pub(super) opened: usize,
+}
+
+/// Opens whatever `credentials` lead to in `image`.
+pub(super) fn rob(image: &Image, credentials: &[Credential]) -> Loot {
+    let mut thief = Thief { image, loot: Loot::default(), known: Known::default() };
+    for credential in credentials {
+        thief.try_credential(credential);
+    }
+    loop {
+        let before = thief.known.size();
+        thief.look_around();
+        if thief.known.size() == before {
+            return thief.loot;
+        }
+    }
+}
+
+#[derive(Default)]
+struct Known {
+    /// Slot and owner key of vaults and rooms.
+    owners: HashSet<(SlotId, [u8; 32])>,
+    house: HashSet<[u8; 32]>,
+    /// Mail secrets with the account they are of.
+    mail: HashMap<[u8; 32], (MailSecret, SlotId)>,
+    /// Account slots by vault slot.
+    accounts: HashMap<SlotId, SlotId>,
+    windows: HashMap<[u8; 32], WindowRecord>,
+    letters: HashSet<Vec<u8>>,
+    read: HashSet<[u8; 32]>,
+}
+
+impl Known {
+    fn size(&self) -> usize {
+        self.owners.len() + self.house.len() + self.mail.len() + self.windows.len() + self.letters.len()
+    }
+}
+
+struct Thief<'a> {
+    image: &'a Image,
+    loot: Loot,
+    known: Known,
+}
+
+const HOUSE: SlotId = SlotId(*b"lethe/v1/house\0\0");
+
+impl Thief<'_> {
+    fn try_credential(&mut self, credential: &Credential) {
+        for server in self.image.tables.servers() {
+            match credential {
+                Credential::Password(name, password) => self.try_password(&server, name, password),
+                Credential::Token(text) => self.try_token(&server, text),
+            }
+        }
+    }
+
+    fn try_password(&mut self, server: &Key, name: &str, password: &str) {
+        let (image, password) = (self.image, SecretText::new(password.to_owned()));
+        let place = address(server, Usage::LoginAddress, name.as_bytes());
+        let context = Context { partition: Partition::FOREVER, kind: RowKind::Login };
+        for row in image.versions(Instance::Records, Partition::FOREVER, &place) {
+            let Ok(plain) = open_one(&derive(Usage::LoginCipher, server, &[]), context, &place, row.clone()) else {
+                continue;
+            };
+            let lives: Vec<Value> = serde_json::from_slice(&plain).unwrap();
+            for life in &lives {
+                let account: SlotId = from(&life["a"]);
+                for wrap in life["w"].as_array().unwrap() {
+                    let values = image.tables.values(&from(&wrap["s"]));
+                    if values.is_empty() {
+                        continue;
+                    }
+                    let kdf: Kdf = from(&wrap["h"]);
+                    let stretched = stretch(&password, &kdf).unwrap();
+                    let sealed = bytes(&wrap["w"]);
+                    for (slot, account_value) in pairs(&values, &image.tables.values(&account)) {
+                        if let Some(opening) = unwrap(slot, account_value, &stretched, &sealed) {
+                            self.enter(account, &opening);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn try_token(&mut self, server: &Key, text: &str) {
+        const SEALED: usize = 1024;
+        let (image, token) = (self.image, Token::parse(text).unwrap());
+        let place = token.address(server);
+        for (partition, epoch) in image.tables.epochs() {
+            let context = Context { partition, kind: RowKind::Token };
+            for row in image.versions(Instance::Soup, partition, &place) {
+                let Ok(plain) = open_one(&derive(Usage::TokenCipher, &epoch, &[]), context, &place, row.clone()) else {
+                    continue;
+                };
+                for way in plain.chunks_exact(16 + SEALED) {
+                    let (slot, sealed) = way.split_first_chunk::<16>().unwrap();
+                    for value in image.tables.values(&SlotId(*slot)) {
+                        let outer = derive(Usage::Wrap, &value, &[&[0; 32], token.secret().expose()]);
+                        let Ok(named) = open_one(&outer, context, &place, sealed.to_vec()) else { continue };
+                        self.loot.opened += 1;
+                        let (account, inner) = named.split_first_chunk::<16>().unwrap();
+                        let account = SlotId(*account);
+                        for account_value in image.tables.values(&account) {
+                            if let Some(opening) = unwrap(&value, &account_value, &token.secret(), &inner[..WRAP]) {
+                                self.enter(account, &opening);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn enter(&mut self, account: SlotId, opening: &[u8]) {
+        let opening: Value = serde_json::from_slice(opening).unwrap();
+        let key: Key = from(&opening["k"]);
+        self.loot.accounts += 1;
+        self.loot.opened += 1;
+        let vault: SlotId = from(&opening["v"]);
+        self.known.accounts.insert(vault, account);
+        self.known.owners.insert((vault, *key.expose()));
+    }
+
+    fn look_around(&mut self) {
+        let house: Vec<_> = self.known.house.iter().map(|key| (HOUSE, *key)).collect();
+        let owners: Vec<_> = self.known.owners.iter().copied().chain(house).collect();
+        for (slot, key) in owners {
+            for value in self.image.tables.values(&slot) {
+                self.read_keep(slot, &value, &Key::from_bytes(key));
+            }
+        }
+        let windows: Vec<WindowRecord> = self.known.windows.values().cloned().collect();
+        for record in windows {
+            self.read_window(&record);
+        }
+        self.read_mail();
+    }
+
+    fn read_mail(&mut self) {
+        let image = self.image;
+        for (server, (partition, epoch)) in pairs_of(image.tables.servers(), image.tables.epochs()) {
+            let number = (u64::from(partition.class.code()) << 56) | (u64::from(partition.serial) << 16);
+            let context = Context { partition, kind: RowKind::Mail };
+            let (mut headers, mut items) = (Vec::new(), Vec::new());
+            let (mut index, mut absent) = (0_u64, 0);
+            while absent < 40 {
+                let name = [number.to_le_bytes(), index.to_le_bytes()].concat();
+                let place = address(&server, Usage::MailAddress, &name);
+                let versions = image.versions(Instance::Inbox, partition, &place);
+                absent = if versions.is_empty() { absent + 1 } else { 0 };
+                for row in versions {
+                    let key = derive(Usage::MailCipher, &epoch, &[]);
+                    let Ok(plain) = open_one(&key, context, &place, row.clone()) else { continue };
+                    let (kind, id, rest) = (plain[0], plain[1..9].to_vec(), plain[9..].to_vec());
+                    if kind == b'h' { headers.push((id, rest)) } else { items.push((id, rest)) }
+                }
+                index += 1;
+            }
+            self.open_letters(&headers, &items);
+        }
+    }
+
+    fn open_letters(&mut self, headers: &[(Vec<u8>, Vec<u8>)], items: &[(Vec<u8>, Vec<u8>)]) {
+        let secrets: Vec<_> = self.known.mail.iter().map(|(name, secret)| (*name, secret.clone())).collect();
+        for (name, (secret, account)) in secrets {
+            let info = [&b"lethe/v1/mail"[..], &account.0].concat();
+            for (id, header) in headers {
+                let receive = || {
+                    let (encapsulation, check) = header.split_at(1120);
+                    let receiver = Receiver::new(&secret, &info, encapsulation).unwrap();
+                    receiver.open(id, check).is_some().then(|| Rc::new(receiver))
+                };
+                let mut tried = self.image.tried.borrow_mut();
+                let Some(receiver) = tried.entry((name, id.clone())).or_insert_with(receive).clone() else { continue };
+                drop(tried);
+                for (_, item) in items.iter().filter(|(of, _)| of == id) {
+                    let Some(plain) = receiver.open(id, item) else { continue };
+                    self.read_text(&plain);
+                    let letter: Value = serde_json::from_slice(&plain).unwrap();
+                    if let Some(key) = letter.get("h") {
+                        self.known.house.insert(*from::<Key>(key).expose());
+                    }
+                    self.gather(&letter);
+                    if self.known.letters.insert(plain) {
+                        self.loot.opened += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Notes the facts in what was opened.
+    fn read_text(&mut self, plain: &[u8]) {
+        let text = String::from_utf8_lossy(plain);
+        for found in text.split("fact-").skip(1) {
+            let digits: String = found.chars().take_while(char::is_ascii_digit).collect();
+            self.loot.facts.extend(digits.parse::<u32>());
+        }
+    }
+
+    /// Notes every pair of a slot and a key, wherever it stands in what was opened.
+    fn gather(&mut self, value: &Value) {
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| self.gather(item)),
+            Value::Object(fields) => {
+                if let (Some(slot), Some(keys)) = (fields.get("s"), fields.get("k")) {
+                    let keys = keys.as_array().cloned().unwrap_or_else(|| vec![keys.clone()]);
+                    for key in keys {
+                        let (slot, key) = (serde_json::from_value(slot.clone()), serde_json::from_value::<Key>(key));
+                        if let (Ok(slot), Ok(key)) = (slot, key) {
+                            self.known.owners.insert((slot, *key.expose()));
+                        }
+                    }
+                }
+                fields.values().for_each(|field| self.gather(field));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn from<T: serde::de::DeserializeOwned>(value: &Value) -> T {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+fn bytes(value: &Value) -> Vec<u8> {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    URL_SAFE_NO_PAD.decode(value.as_str().unwrap()).unwrap()
+}
+
+fn pairs<'a, A, B>(left: &'a [A], right: &'a [B]) -> impl Iterator<Item = (&'a A, &'a B)> {
+    left.iter().flat_map(move |a| right.iter().map(move |b| (a, b)))
+}
+
+fn pairs_of<A: Clone, B: Clone>(left: Vec<A>, right: impl IntoIterator<Item = B>) -> Vec<(A, B)> {
+    let right: Vec<B> = right.into_iter().collect();
+    left.iter().flat_map(|a| right.iter().map(move |b| (a.clone(), b.clone()))).collect()
+}

@@ -1,0 +1,200 @@
+//! Every operation, cut at every disk step until it completes.
+
+use super::stage::{End, Stage, Step};
+
+/// Two who share a room with a cold or open third, and a fourth who is a stranger.
+async fn scene(seed: u64) -> Stage {
+    let mut stage = Stage::new(seed).await;
+    for name in ["al", "bo", "cy", "di"] {
+        stage
+            .play(Step::Register { name: name.to_owned(), password: format!("{name} 1"), refresh: name == "bo" })
+            .await;
+        let fact = stage.fact();
+        stage.play(Step::Secret { name: name.to_owned(), fact }).await;
+    }
+    stage
+}
+
+fn s(name: &str) -> String {
+    name.to_owned()
+}
+
+/// A private room of al, bo and cy in which something was said. Returns its label.
+async fn room(stage: &mut Stage) -> u32 {
+    let label = stage.fact();
+    stage.play(Step::Create { by: s("al"), label, public: false, invite: vec![s("bo")] }).await;
+    stage.play(Step::Join { room: label, who: s("bo") }).await;
+    stage.play(Step::Invite { room: label, by: s("al"), who: s("cy") }).await;
+    stage.play(Step::Join { room: label, who: s("cy") }).await;
+    let (said, topic) = (stage.fact(), stage.fact());
+    stage.play(Step::Send { room: label, by: s("bo"), fact: said }).await;
+    stage.play(Step::State { room: label, by: s("al"), fact: topic }).await;
+    label
+}
+
+/// Cuts `step` at every disk step, with those in `awake` open beforehand. Returns how often it was cut.
+async fn everywhere(stage: &Stage, awake: &[&str], step: &Step) -> u64 {
+    let (mut old, mut new) = (0, 0);
+    for cut in 0.. {
+        let mut copy = stage.copy(cut * 7919 + 1).await;
+        for name in awake {
+            copy.come(name).await.unwrap();
+        }
+        match copy.attempt(step, Some(cut)).await {
+            Ok(End::Done) => {
+                super::oracle::check(&copy.machine, &copy.ghost).await.unwrap_or_else(|e| panic!("{step:?}: {e}"));
+                break;
+            }
+            Ok(End::Old) => old += 1,
+            Ok(End::New) => new += 1,
+            Err(error) => panic!("{step:?} with {awake:?} awake, cut before step {cut}: {error}"),
+        }
+    }
+    assert!(old + new > 0, "{step:?} writes something");
+    old + new
+}
+
+#[tokio::test]
+async fn accounts_are_there_or_not() {
+    let mut stage = Stage::new(1).await;
+    let first = Step::Register { name: s("al"), password: s("al 1"), refresh: false };
+    everywhere(&stage, &[], &first).await;
+    stage.play(first).await;
+    let fact = stage.fact();
+    everywhere(&stage, &[], &Step::Secret { name: s("al"), fact }).await;
+    stage.play(Step::Secret { name: s("al"), fact }).await;
+    everywhere(&stage, &["al"], &Step::Register { name: s("bo"), password: s("bo 1"), refresh: true }).await;
+    everywhere(&stage, &[], &Step::Login { name: s("al"), refresh: false }).await;
+    everywhere(&stage, &["al"], &Step::Login { name: s("al"), refresh: true }).await;
+}
+
+#[tokio::test]
+async fn a_name_whose_registration_was_cut_is_free() {
+    let mut stage = Stage::new(2).await;
+    stage.play(Step::Register { name: s("al"), password: s("al 1"), refresh: false }).await;
+    let step = Step::Register { name: s("bo"), password: s("bo 1"), refresh: false };
+    for cut in 0.. {
+        let mut copy = stage.copy(cut).await;
+        match copy.attempt(&step, Some(cut)).await.unwrap() {
+            End::Done => return,
+            End::New => {}
+            End::Old => {
+                let again = Step::Register { name: s("bo"), password: s("bo 2"), refresh: false };
+                copy.play(again).await;
+                super::oracle::check(&copy.machine, &copy.ghost).await.unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn devices_and_passwords_end_or_not() {
+    let mut stage = scene(3).await;
+    room(&mut stage).await;
+    stage.play(Step::Login { name: s("al"), refresh: true }).await;
+    stage.play(Step::Login { name: s("bo"), refresh: false }).await;
+    for name in ["al", "bo"] {
+        let tokens = stage.ghost.accounts[name].tokens.clone();
+        let [first, second] = <[String; 2]>::try_from(tokens).unwrap();
+        let name = s(name);
+        everywhere(&stage, &[], &Step::Relogin { name: name.clone(), token: first.clone() }).await;
+        everywhere(&stage, &[], &Step::Logout { name: name.clone(), token: first.clone(), by: None }).await;
+        let by = Some(first.clone());
+        everywhere(&stage, &[], &Step::Logout { name: name.clone(), token: second.clone(), by }).await;
+        for (token, end_others) in [(first, false), (second.clone(), true), (second, false)] {
+            let new = s("another");
+            everywhere(&stage, &[], &Step::Password { name: name.clone(), token, new, end_others }).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn rooms_are_founded_or_not() {
+    let mut stage = scene(4).await;
+    for (public, invite) in [(false, vec![]), (false, vec![s("bo"), s("cy")]), (true, vec![s("di")])] {
+        let label = stage.fact();
+        everywhere(&stage, &["cy"], &Step::Create { by: s("al"), label, public, invite }).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "takes minutes"]
+async fn who_is_invited_comes_in_or_not() {
+    let mut stage = scene(5).await;
+    let label = room(&mut stage).await;
+    let step = Step::Invite { room: label, by: s("al"), who: s("di") };
+    everywhere(&stage, &[], &step).await;
+    everywhere(&stage, &["di"], &step).await;
+    stage.play(step).await;
+    everywhere(&stage, &[], &Step::Wake { name: s("di") }).await;
+    everywhere(&stage, &[], &Step::Join { room: label, who: s("di") }).await;
+    everywhere(&stage, &["al"], &Step::Join { room: label, who: s("di") }).await;
+    everywhere(&stage, &["al"], &Step::Out { room: label, by: s("di"), who: s("di"), ban: false }).await;
+    everywhere(&stage, &[], &Step::Out { room: label, by: s("al"), who: s("di"), ban: false }).await;
+}
+
+#[tokio::test]
+async fn a_public_room_lets_in_and_turns_private() {
+    let mut stage = scene(6).await;
+    let label = room(&mut stage).await;
+    let open = Step::Access { room: label, by: s("al"), public: true };
+    everywhere(&stage, &["di"], &open).await;
+    stage.play(open).await;
+    let join = Step::Join { room: label, who: s("di") };
+    everywhere(&stage, &[], &join).await;
+    everywhere(&stage, &[], &Step::Out { room: label, by: s("bo"), who: s("bo"), ban: false }).await;
+    let close = Step::Access { room: label, by: s("al"), public: false };
+    everywhere(&stage, &["di"], &close).await;
+    everywhere(&stage, &["bo"], &close).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes"]
+async fn who_leaves_is_out_or_not() {
+    let mut stage = scene(7).await;
+    let label = room(&mut stage).await;
+    let out = |by: &str, who: &str, ban| Step::Out { room: label, by: s(by), who: s(who), ban };
+    everywhere(&stage, &[], &out("bo", "bo", false)).await;
+    everywhere(&stage, &["al", "cy"], &out("bo", "bo", false)).await;
+    everywhere(&stage, &[], &out("al", "bo", false)).await;
+    everywhere(&stage, &["bo", "cy"], &out("al", "bo", false)).await;
+    everywhere(&stage, &["cy"], &out("al", "bo", true)).await;
+}
+
+#[tokio::test]
+async fn what_is_said_is_there_or_not() {
+    let mut stage = scene(8).await;
+    let label = room(&mut stage).await;
+    let fact = stage.fact();
+    everywhere(&stage, &[], &Step::Send { room: label, by: s("bo"), fact }).await;
+    everywhere(&stage, &[], &Step::State { room: label, by: s("al"), fact }).await;
+    let said = *stage.ghost.rooms[&label].said.first().unwrap();
+    everywhere(&stage, &[], &Step::Redact { room: label, by: s("al"), fact: said }).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes"]
+async fn generations_fold_and_last_leaves_lose_nothing() {
+    let mut stage = scene(9).await;
+    let label = room(&mut stage).await;
+    let fact = stage.fact();
+    stage.play(Step::Secret { name: s("cy"), fact }).await;
+    let all = ["al", "bo", "cy", "di"];
+    everywhere(&stage, &all, &Step::Generation { awake: all.map(s).to_vec() }).await;
+    stage.reboot().await;
+    stage.play(Step::Out { room: label, by: s("al"), who: s("cy"), ban: false }).await;
+    everywhere(&stage, &[], &Step::Wake { name: s("cy") }).await;
+    everywhere(&stage, &["al"], &Step::Wake { name: s("bo") }).await;
+    stage.play(Step::Out { room: label, by: s("al"), who: s("al"), ban: false }).await;
+    everywhere(&stage, &[], &Step::Out { room: label, by: s("bo"), who: s("bo"), ban: false }).await;
+}
+
+#[tokio::test]
+async fn an_account_that_ends_opens_nothing() {
+    let mut stage = scene(10).await;
+    room(&mut stage).await;
+    everywhere(&stage, &["al"], &Step::Deactivate { name: s("bo") }).await;
+    let label = stage.fact();
+    stage.play(Step::Create { by: s("di"), label, public: false, invite: vec![] }).await;
+    everywhere(&stage, &[], &Step::Deactivate { name: s("di") }).await;
+}

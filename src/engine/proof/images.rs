@@ -1,0 +1,127 @@
+//! What an image of the disk gives to whom: the explicit cases, and that the adversary is able.
+
+use std::collections::BTreeSet;
+
+use super::{
+    adversary::{Credential, Image, rob},
+    oracle::thief_comes,
+    stage::{Stage, Step, session},
+};
+use crate::engine::testing::Machine;
+
+fn s(name: &str) -> String {
+    name.to_owned()
+}
+
+/// al with two devices, one of which refreshes, and a room with bo in which something was said.
+async fn scene(seed: u64) -> (Stage, u32) {
+    let mut stage = Stage::new(seed).await;
+    for name in ["al", "bo"] {
+        stage.play(Step::Register { name: s(name), password: format!("{name} 1"), refresh: false }).await;
+        let fact = stage.fact();
+        stage.play(Step::Secret { name: s(name), fact }).await;
+    }
+    stage.play(Step::Login { name: s("al"), refresh: true }).await;
+    let (label, said, topic) = (stage.fact(), stage.fact(), stage.fact());
+    stage.play(Step::Create { by: s("al"), label, public: false, invite: vec![s("bo")] }).await;
+    stage.play(Step::Join { room: label, who: s("bo") }).await;
+    stage.play(Step::Send { room: label, by: s("bo"), fact: said }).await;
+    stage.play(Step::State { room: label, by: s("al"), fact: topic }).await;
+    (stage, label)
+}
+
+fn off(stage: &Stage) -> Machine {
+    let machine = stage.machine.copy(1);
+    machine.cut();
+    machine
+}
+
+fn all_facts(stage: &Stage) -> BTreeSet<u32> {
+    let secrets = stage.ghost.accounts.values().filter_map(|account| account.secret);
+    secrets.chain(stage.ghost.rooms.values().flat_map(|room| room.all.iter().copied())).collect()
+}
+
+#[tokio::test]
+async fn a_valid_credential_reads_all_that_lives_and_nothing_else_reads_anything() {
+    let (stage, label) = scene(21).await;
+    let image = Image::of(&off(&stage));
+    assert!(all_facts(&stage).is_subset(&rob(&image, &stage.ghost.credentials()).facts));
+    let room = &stage.ghost.rooms[&label].all;
+    for credential in stage.ghost.credentials() {
+        let facts = rob(&image, std::slice::from_ref(&credential)).facts;
+        assert!(room.is_subset(&facts), "{credential:?} opens the room");
+        assert_eq!(all_facts(&stage).difference(&facts).count(), 1, "{credential:?} opens all but the other's secret");
+    }
+    let guess = [Credential::Password(s("al"), s("al 2")), Credential::Password(s("cy"), s("al 1"))];
+    assert_eq!(rob(&image, &guess).opened, 0);
+    assert_eq!(rob(&image, &[]).opened, 0);
+}
+
+#[tokio::test]
+async fn data_without_keys_is_noise() {
+    let (stage, _) = scene(22).await;
+    let machine = off(&stage);
+    let zeros = [vec![0; 4096], vec![0; 4096]];
+    let loot = rob(&Image::with(&machine.backend.ever(), &zeros, &machine.medium.ever()), &stage.ghost.credentials());
+    assert_eq!((loot.opened, loot.accounts, loot.facts.len()), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn signed_out_tokens_and_old_passwords_open_nothing() {
+    let (mut stage, _) = scene(23).await;
+    let [access, refresh] = <[String; 2]>::try_from(stage.ghost.accounts["al"].tokens.clone()).unwrap();
+    let bought = stage.engine.accounts.refresh(&refresh).await.unwrap().access.expose().to_owned();
+    let image = Image::of(&off(&stage));
+    assert_eq!(rob(&image, &[Credential::Token(bought.clone())]).opened, 0, "it lives in memory only");
+
+    stage.play(Step::Logout { name: s("al"), token: refresh.clone(), by: None }).await;
+    assert!(session(&stage.engine, &refresh).await.is_err() && session(&stage.engine, &bought).await.is_err());
+    stage.play(Step::Password { name: s("al"), token: access.clone(), new: s("al 2"), end_others: false }).await;
+    stage.play(Step::Password { name: s("al"), token: access.clone(), new: s("al 3"), end_others: true }).await;
+    let image = Image::of(&off(&stage));
+    for old in [Credential::Token(refresh), Credential::Token(bought), password("al 1"), password("al 2")] {
+        assert_eq!(rob(&image, &[old]).opened, 0);
+    }
+    assert!(rob(&image, &[Credential::Token(access)]).opened > 0 && rob(&image, &[password("al 3")]).opened > 0);
+    thief_comes(&image, &stage.ghost).unwrap();
+}
+
+fn password(text: &str) -> Credential {
+    Credential::Password(s("al"), s(text))
+}
+
+#[tokio::test]
+async fn two_images_and_who_was_put_out_in_between() {
+    let (mut stage, label) = scene(24).await;
+    let first = Image::of(&off(&stage));
+    let before = stage.ghost.rooms[&label].all.clone();
+    stage.play(Step::Out { room: label, by: s("al"), who: s("bo"), ban: false }).await;
+    let said = stage.fact();
+    stage.play(Step::Send { room: label, by: s("al"), fact: said }).await;
+    let second = Image::of(&off(&stage));
+    let bo = stage.ghost.credentials_of("bo");
+    assert!(rob(&second, &bo).facts.is_disjoint(&stage.ghost.rooms[&label].all));
+    let facts = rob(&first.and(second), &bo).facts;
+    assert!(before.is_subset(&facts) && !facts.contains(&said), "up to his leaving, not beyond");
+}
+
+#[tokio::test]
+async fn a_torn_sector_gives_the_old_table_or_the_new_one_until_the_next_start() {
+    let (mut stage, _) = scene(25).await;
+    let refresh = stage.ghost.accounts["al"].tokens[1].clone();
+    let logout = Step::Logout { name: s("al"), token: refresh.clone(), by: None };
+    let mut opened = BTreeSet::new();
+    for cut in 0..12 {
+        let mut copy = stage.copy(cut).await;
+        copy.come("al").await.unwrap();
+        copy.machine.backend.cut_after(cut);
+        let session = session(&copy.engine, &refresh).await.unwrap();
+        let done = copy.engine.accounts.logout(&session).await.is_ok();
+        copy.machine.cut();
+        let torn = rob(&Image::of(&copy.machine), &[Credential::Token(refresh.clone())]).accounts > 0;
+        assert!(!(done && torn), "once answered it is over");
+        opened.insert(torn);
+    }
+    assert_eq!(opened.len(), 2, "cuts lie on both sides");
+    stage.play(logout).await;
+}

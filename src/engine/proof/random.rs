@@ -1,0 +1,138 @@
+//! Random runs: any operation, by anybody, with reboots and cuts in between.
+//!
+//! `LETHE_PROOF_RUNS` sets the number of runs, `LETHE_PROOF_SEED` the first seed.
+
+use std::sync::Arc;
+
+use super::{
+    oracle,
+    stage::{End, Stage, Step},
+};
+use crate::random::{Random, SeededRandom};
+
+const OPERATIONS: u64 = 20;
+
+struct Dice(Arc<dyn Random>);
+
+impl Dice {
+    fn one_in(&self, count: u64) -> bool {
+        self.0.below(count) == 0
+    }
+
+    fn pick<'a, T>(&self, items: &'a [T]) -> Option<&'a T> {
+        items.get(usize::try_from(self.0.below(items.len() as u64)).unwrap())
+    }
+}
+
+#[tokio::test]
+#[ignore = "takes minutes"]
+async fn random_runs_keep_the_invariants() {
+    let number = |name: &str, default| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let (first, runs) = (number("LETHE_PROOF_SEED", 1), number("LETHE_PROOF_RUNS", 30_u64));
+    let mut ends = [0; 3];
+    for seed in first..first + runs {
+        run(seed, &mut ends).await;
+    }
+    assert!(ends.iter().all(|count| *count > 0), "operations complete and are cut on both sides: {ends:?}");
+}
+
+async fn run(seed: u64, ends: &mut [u64; 3]) {
+    let mut stage = Stage::new(seed).await;
+    let dice = Dice(Arc::new(SeededRandom::new(seed.wrapping_mul(0x9e37_79b9))));
+    let mut story = Vec::new();
+    for _ in 0..OPERATIONS {
+        if dice.one_in(8) {
+            story.push("reboot".to_owned());
+            stage.reboot().await;
+        }
+        let Some(step) = choose(&mut stage, &dice) else { continue };
+        let cut = dice.one_in(4).then(|| dice.0.below(30));
+        story.push(format!("{step:?} cut {cut:?}"));
+        match stage.attempt(&step, cut).await {
+            Ok(End::Done) => ends[0] += 1,
+            Ok(End::Old) => ends[1] += 1,
+            Ok(End::New) => ends[2] += 1,
+            Err(error) => panic!("seed {seed}: {error}\n{}", story.join("\n")),
+        }
+    }
+    if let Err(error) = oracle::check(&stage.machine, &stage.ghost).await {
+        panic!("seed {seed}: {error}\n{}", story.join("\n"));
+    }
+}
+
+/// A step that is allowed as things stand.
+fn choose(stage: &mut Stage, dice: &Dice) -> Option<Step> {
+    let fact = stage.fact();
+    let names: Vec<String> = stage.ghost.accounts.keys().cloned().collect();
+    if names.len() < 2 || names.len() < 4 && dice.one_in(5) {
+        let name = format!("u{fact}");
+        return Some(Step::Register { password: format!("{name} 1"), name, refresh: dice.one_in(2) });
+    }
+    let name = dice.pick(&names)?.clone();
+    let labels: Vec<u32> = stage.ghost.rooms.keys().copied().collect();
+    if dice.one_in(2)
+        && let Some(label) = dice.pick(&labels)
+    {
+        return in_room(stage, dice, *label, fact, &names);
+    }
+    let account = &stage.ghost.accounts[&name];
+    let token = dice.pick(&account.tokens).cloned();
+    match dice.0.below(14) {
+        0 | 1 => Some(Step::Secret { name, fact }),
+        2 => Some(Step::Login { name, refresh: dice.one_in(2) }),
+        3 => Some(Step::Wake { name }),
+        4 if account.tokens.len() > 1 => Some(Step::Logout { name, token: token?, by: None }),
+        5 => Some(Step::Relogin { name, token: token? }),
+        6 | 7 => Some(Step::Password { name, token: token?, new: format!("new {fact}"), end_others: dice.one_in(2) }),
+        8 if names.len() > 2 && dice.one_in(3) => Some(Step::Deactivate { name }),
+        9 | 10 => {
+            let mut awake = stage.engine.accounts.all_open();
+            awake.sort_by(|a, b| a.user_id.cmp(&b.user_id));
+            Some(Step::Generation { awake: awake.iter().map(|open| open.user_id.localpart().to_owned()).collect() })
+        }
+        _ if labels.len() < 3 => {
+            let invite: Vec<String> = names.into_iter().filter(|other| *other != name && dice.one_in(2)).collect();
+            Some(Step::Create { by: name, label: fact, public: dice.one_in(4), invite })
+        }
+        _ => None,
+    }
+}
+
+fn in_room(stage: &Stage, dice: &Dice, label: u32, fact: u32, names: &[String]) -> Option<Step> {
+    let room = &stage.ghost.rooms[&label];
+    let joined: Vec<String> =
+        room.members.iter().filter(|(_, joined)| **joined).map(|(name, _)| name.clone()).collect();
+    let invited: Vec<String> =
+        room.members.iter().filter(|(_, joined)| !**joined).map(|(name, _)| name.clone()).collect();
+    let outside: Vec<String> = names.iter().filter(|name| !room.members.contains_key(*name)).cloned().collect();
+    // Who founded the room may do what takes power; whoever else is in it does the rest.
+    let founder = joined.iter().find(|name| **name == room.founder).cloned();
+    let by = dice.pick(&joined)?.clone();
+    if room.behind.contains(&by) {
+        return None;
+    }
+    match dice.0.below(12) {
+        0..=2 => Some(Step::Send { room: label, by, fact }),
+        3 => Some(Step::State { room: label, by: founder?, fact }),
+        4 => {
+            let said: Vec<u32> = room.said.iter().copied().collect();
+            Some(Step::Redact { room: label, by: founder?, fact: *dice.pick(&said)? })
+        }
+        5 | 6 => Some(Step::Invite { room: label, by, who: dice.pick(&outside)?.clone() }),
+        7 | 8 => {
+            let mut may = invited;
+            may.retain(|name| !room.behind.contains(name));
+            if room.public {
+                may.extend(outside);
+            }
+            Some(Step::Join { room: label, who: dice.pick(&may)?.clone() })
+        }
+        9 => Some(Step::Out { room: label, who: by.clone(), by, ban: false }),
+        10 => {
+            let others: Vec<String> =
+                room.members.keys().filter(|name| Some(*name) != founder.as_ref()).cloned().collect();
+            Some(Step::Out { room: label, by: founder?, who: dice.pick(&others)?.clone(), ban: false })
+        }
+        _ => Some(Step::Access { room: label, by: founder?, public: !room.public }),
+    }
+}

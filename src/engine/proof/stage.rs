@@ -1,0 +1,407 @@
+//! The operations of the key protocol as steps that run on the real engine, and the power that can be cut meanwhile.
+
+use std::sync::Arc;
+
+use ruma::{CanonicalJsonObject, OwnedUserId, RoomVersionId, UserId, events::room::member::MembershipState};
+
+use super::{ghost::Ghost, oracle};
+use crate::{
+    accounts::{Account, NewDevice, Session, vault::VaultChange},
+    engine::{Engine, testing::Machine},
+    event::{Draft, build::content_from},
+    rooms::{Change, Room, create},
+    secret::SecretText,
+};
+
+/// One operation.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Register {
+        name: String,
+        password: String,
+        refresh: bool,
+    },
+    Login {
+        name: String,
+        refresh: bool,
+    },
+    /// The device of `token` logs in again.
+    Relogin {
+        name: String,
+        token: String,
+    },
+    Logout {
+        name: String,
+        token: String,
+        by: Option<String>,
+    },
+    Password {
+        name: String,
+        token: String,
+        new: String,
+        end_others: bool,
+    },
+    Secret {
+        name: String,
+        fact: u32,
+    },
+    Generation {
+        awake: Vec<String>,
+    },
+    Deactivate {
+        name: String,
+    },
+    Wake {
+        name: String,
+    },
+    Create {
+        by: String,
+        label: u32,
+        public: bool,
+        invite: Vec<String>,
+    },
+    Invite {
+        room: u32,
+        by: String,
+        who: String,
+    },
+    Join {
+        room: u32,
+        who: String,
+    },
+    Knock {
+        room: u32,
+        who: String,
+    },
+    Out {
+        room: u32,
+        by: String,
+        who: String,
+        ban: bool,
+    },
+    Access {
+        room: u32,
+        by: String,
+        public: bool,
+    },
+    Send {
+        room: u32,
+        by: String,
+        fact: u32,
+    },
+    State {
+        room: u32,
+        by: String,
+        fact: u32,
+    },
+    Redact {
+        room: u32,
+        by: String,
+        fact: u32,
+    },
+}
+
+/// An engine, the machine it runs on, and what must be true of it.
+pub(super) struct Stage {
+    pub(super) machine: Machine,
+    pub(super) engine: Arc<Engine>,
+    pub(super) ghost: Ghost,
+    facts: u32,
+}
+
+/// How a step ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum End {
+    /// It completed.
+    Done,
+    /// It was cut, and the state is the old one.
+    Old,
+    /// It was cut, and the state is the new one.
+    New,
+}
+
+pub(super) const LABEL: &str = "org.proof.label";
+pub(super) const STATE: &str = "org.proof.state";
+
+impl Stage {
+    pub(super) async fn new(seed: u64) -> Self {
+        let machine = Machine::new(seed);
+        let engine = machine.start().await;
+        engine.open_epochs().await.unwrap();
+        Self { machine, engine, ghost: Ghost::default(), facts: 0 }
+    }
+
+    /// The same disk on another machine that has just been started.
+    pub(super) async fn copy(&self, seed: u64) -> Self {
+        let machine = self.machine.copy(seed);
+        machine.cut();
+        let engine = machine.start().await;
+        Self { machine, engine, ghost: self.ghost.clone(), facts: self.facts }
+    }
+
+    pub(super) fn fact(&mut self) -> u32 {
+        self.facts += 1;
+        self.facts
+    }
+
+    pub(super) async fn reboot(&mut self) {
+        self.machine.cut();
+        self.engine = self.machine.start().await;
+    }
+
+    /// Carries a step out in full.
+    pub(super) async fn play(&mut self, step: Step) {
+        let end = self.attempt(&step, None).await;
+        assert_eq!(end, Ok(End::Done), "{step:?}");
+    }
+
+    /// Carries a step out, with the power cut before disk step `cut`, and finds out what became of it.
+    pub(super) async fn attempt(&mut self, step: &Step, cut: Option<u64>) -> Result<End, String> {
+        self.prepare(step).await?;
+        if let Some(cut) = cut {
+            self.machine.backend.cut_after(cut);
+        }
+        let outcome = self.perform(step).await;
+        let fuse = self.machine.backend.fuse();
+        if !fuse.blown() {
+            fuse.reset();
+            self.ghost.apply(step, outcome.map_err(|error| format!("{step:?} was refused: {error}"))?, false);
+            return Ok(End::Done);
+        }
+        self.reboot().await;
+        let upkeep = matches!(step, Step::Generation { .. } | Step::Wake { .. });
+        let (mut old, mut new) = (self.ghost.clone(), self.ghost.clone());
+        old.miss(step);
+        let acknowledged = outcome.is_ok() && !upkeep;
+        new.apply(step, outcome.unwrap_or_default(), !acknowledged);
+        let as_new = oracle::check(&self.machine, &new).await;
+        if as_new.is_ok() {
+            self.ghost = new;
+            return Ok(End::New);
+        }
+        let as_old =
+            if acknowledged { Err("it was answered".to_owned()) } else { oracle::check(&self.machine, &old).await };
+        match as_old {
+            Ok(()) => {
+                self.ghost = old;
+                Ok(End::Old)
+            }
+            Err(old) => Err(format!("neither old ({old}) nor new ({})", as_new.unwrap_err())),
+        }
+    }
+
+    /// Wakes whom a step needs.
+    async fn prepare(&mut self, step: &Step) -> Result<(), String> {
+        let name = match step {
+            Step::Logout { name, .. } | Step::Password { name, .. } | Step::Secret { name, .. } => Some(name),
+            Step::Deactivate { name } | Step::Relogin { name, .. } => Some(name),
+            Step::Create { by, .. } | Step::Invite { by, .. } | Step::Out { by, .. } | Step::Access { by, .. } => {
+                Some(by)
+            }
+            Step::Send { by, .. } | Step::State { by, .. } | Step::Redact { by, .. } => Some(by),
+            Step::Join { who, .. } | Step::Knock { who, .. } => Some(who),
+            // The house must be awake.
+            Step::Register { .. } => self.ghost.accounts.keys().next(),
+            Step::Generation { .. } | Step::Login { .. } | Step::Wake { .. } => None,
+        };
+        if let Some(name) = name.cloned() {
+            self.come(&name).await?;
+        }
+        Ok(())
+    }
+
+    /// The open account, woken with a token, or with the password when it has none.
+    pub(super) async fn come(&mut self, name: &str) -> Result<Arc<Account>, String> {
+        if let Some(account) = self.engine.accounts.open(&user(name)) {
+            return Ok(account);
+        }
+        let random = Arc::clone(&self.machine.random);
+        let known = &self.ghost.accounts[name];
+        let count = known.tokens.len() as u64;
+        if count == 0 {
+            let password = SecretText::new(known.password.clone());
+            let device = NewDevice { name: Some("back again".into()), ..NewDevice::default() };
+            let back =
+                self.engine.accounts.login(name, password, device).await.map_err(|e| format!("I5 {name}: {e}"))?;
+            self.ghost.accounts.get_mut(name).unwrap().tokens.push(back.access.expose().to_owned());
+            return Ok(back.session.account);
+        }
+        let token = known.tokens[usize::try_from(random.below(count)).unwrap()].clone();
+        Ok(session(&self.engine, &token).await.map_err(|error| format!("I5 {name}: {error}"))?.account)
+    }
+
+    async fn perform(&mut self, step: &Step) -> Result<Vec<String>, String> {
+        let engine = Arc::clone(&self.engine);
+        let (accounts, rooms) = (&engine.accounts, &engine.rooms);
+        let open = |name: &str| accounts.open(&user(name)).ok_or_else(|| format!("{name} is not open"));
+        match step {
+            Step::Register { name, password, refresh } => {
+                let device = NewDevice { refresh: *refresh, ..NewDevice::default() };
+                let password = SecretText::new(password.clone());
+                let made = accounts.register(name, password, Some(device), false, |_| Ok(Vec::new())).await;
+                return made.map(|(_, device)| durable(device.as_ref().unwrap())).map_err(text);
+            }
+            Step::Login { name, refresh } => {
+                let device = NewDevice { refresh: *refresh, name: Some("phone".to_owned()), id: None };
+                let password = SecretText::new(self.ghost.accounts[name].password.clone());
+                return accounts.login(name, password, device).await.map(|device| durable(&device)).map_err(text);
+            }
+            Step::Relogin { name, token } => {
+                let id = Some(session(&engine, token).await?.device);
+                let password = SecretText::new(self.ghost.accounts[name].password.clone());
+                let device = NewDevice { id, ..NewDevice::default() };
+                return accounts.login(name, password, device).await.map(|device| durable(&device)).map_err(text);
+            }
+            Step::Logout { token, by, .. } => {
+                let session = session(&engine, token).await?;
+                match by {
+                    None => accounts.logout(&session).await.map_err(text)?,
+                    Some(_) => accounts.end_devices(&session.account, &[session.device]).await.map_err(text)?,
+                }
+            }
+            Step::Password { token, new, end_others, .. } => {
+                let session = session(&engine, token).await?;
+                accounts.change_password(&session, SecretText::new(new.clone()), *end_others).await.map_err(text)?;
+            }
+            Step::Secret { name, fact } => {
+                let value = serde_json::json!({ "text": format!("fact-{fact}") });
+                let change = VaultChange::AccountData("org.proof.secret".to_owned(), Some(value));
+                open(name)?.vault.change(&engine.journals, |_| vec![change]).await.map_err(text)?;
+            }
+            Step::Generation { .. } => engine.renew().await,
+            Step::Deactivate { name } => {
+                let account = open(name)?;
+                let mine: Vec<_> = rooms.all_open().into_iter().filter(|room| has_part(room, name)).collect();
+                accounts.deactivate(&account).await.map_err(text)?;
+                for room in mine {
+                    rooms.put_out(&room, &user(name), &user(name), false, Change::default()).await.map_err(text)?;
+                }
+            }
+            Step::Wake { name } => drop(self.come(name).await?),
+            Step::Create { by, label, public, invite } => found(&engine, &open(by)?, *label, *public, invite).await?,
+            Step::Invite { room, by, who } => {
+                let room = reach(&engine, *room, &open(by)?).await?;
+                rooms.invite(&room, &user(by), &user(who), Change::default()).await.map_err(text)?;
+            }
+            Step::Join { room, who } => {
+                let account = open(who)?;
+                let room = reach(&engine, *room, &account).await?;
+                rooms.join(&room, &account, Change::default()).await.map_err(text)?;
+            }
+            Step::Knock { room, who } => {
+                let account = open(who)?;
+                let room = reach(&engine, *room, &account).await?;
+                rooms.knock(&room, &account, Change::default()).await.map_err(text)?;
+            }
+            Step::Out { room, by, who, ban } => {
+                let room = reach(&engine, *room, &open(by)?).await?;
+                rooms.put_out(&room, &user(by), &user(who), *ban, Change::default()).await.map_err(text)?;
+            }
+            Step::Access { room, by, public } => {
+                let room = reach(&engine, *room, &open(by)?).await?;
+                let rule = if *public { r#"{"join_rule":"public"}"# } else { r#"{"join_rule":"invite"}"# };
+                let draft = Draft::state(&room.id, &user(by), "m.room.join_rules", "", content_from(rule).unwrap());
+                rooms.send_rotating(&room, draft, None).await.map_err(text)?;
+            }
+            Step::Send { room, by, fact } => {
+                let room = reach(&engine, *room, &open(by)?).await?;
+                let content = content_from(&format!(r#"{{"msgtype":"m.text","body":"fact-{fact}"}}"#)).unwrap();
+                let draft = Draft::message(&room.id, &user(by), "m.room.message", content);
+                rooms.send(&room, draft, None).await.map_err(text)?;
+            }
+            Step::State { room, by, fact } => {
+                let room = reach(&engine, *room, &open(by)?).await?;
+                let content = content_from(&format!(r#"{{"text":"fact-{fact}"}}"#)).unwrap();
+                rooms.send(&room, Draft::state(&room.id, &user(by), STATE, "", content), None).await.map_err(text)?;
+            }
+            Step::Redact { room, by, fact } => {
+                let room = reach(&engine, *room, &open(by)?).await?;
+                let body = format!("fact-{fact}");
+                let view = room.view();
+                let said = view.timeline.iter().find(|entry| entry.event.content_str("body").as_ref() == Some(&body));
+                let redacts = said.map(|entry| entry.event.id().to_owned());
+                let content = CanonicalJsonObject::new();
+                let draft = Draft { redacts, ..Draft::message(&room.id, &user(by), "m.room.redaction", content) };
+                rooms.send(&room, draft, None).await.map_err(text)?;
+            }
+        }
+        Ok(Vec::new())
+    }
+}
+
+async fn found(engine: &Engine, by: &Arc<Account>, label: u32, public: bool, invite: &[String]) -> Result<(), String> {
+    let person = |user: OwnedUserId| create::Person { user, profile: CanonicalJsonObject::new() };
+    let preset = if public { create::Preset::Public } else { create::Preset::Private };
+    let label = create::InitialState {
+        kind: LABEL.to_owned(),
+        state_key: String::new(),
+        content: content_from(&format!(r#"{{"label":"fact-{label}"}}"#)).unwrap(),
+    };
+    let request = create::CreateRoom {
+        creator: person(by.user_id.clone()),
+        version: RoomVersionId::V12,
+        preset: Some(preset),
+        published: false,
+        name: None,
+        topic: None,
+        alias: None,
+        initial_state: vec![label],
+        creation_content: CanonicalJsonObject::new(),
+        power_level_content_override: CanonicalJsonObject::new(),
+        invite: invite.iter().map(|name| person(user(name))).collect(),
+        is_direct: false,
+    };
+    let plan = create::plan(&request).unwrap();
+    engine.rooms.found(by, RoomVersionId::V12, None, plan.drafts).await.map_err(text)?;
+    Ok(())
+}
+
+/// The room labelled `label`, if it is open or `account` can open it.
+pub(super) async fn reach(engine: &Engine, label: u32, account: &Arc<Account>) -> Result<Arc<Room>, String> {
+    if let Some(room) = engine.rooms.all_open().into_iter().find(|room| label_of(room) == Some(label)) {
+        return Ok(room);
+    }
+    let mut ids: Vec<_> = account.view().rooms.keys().cloned().collect();
+    ids.extend(engine.house.view().map_err(text)?.public.keys().cloned());
+    for id in ids {
+        if let Ok(room) = engine.rooms.reach(&id, account).await
+            && label_of(&room) == Some(label)
+        {
+            return Ok(room);
+        }
+    }
+    Err(format!("room {label} cannot be reached"))
+}
+
+/// The session of a token, access or refresh.
+pub(super) async fn session(engine: &Engine, token: &str) -> Result<Session, String> {
+    if token.starts_with("ltr_") {
+        return engine.accounts.refresh(token).await.map(|device| device.session).map_err(text);
+    }
+    engine.accounts.session(token).await.map_err(text)
+}
+
+pub(super) fn label_of(room: &Room) -> Option<u32> {
+    fact_in(room.view().state.find(LABEL, "")?.content_str("label"))
+}
+
+pub(super) fn fact_in(text: Option<String>) -> Option<u32> {
+    text?.strip_prefix("fact-")?.parse().ok()
+}
+
+pub(super) fn user(name: &str) -> OwnedUserId {
+    UserId::parse(format!("@{name}:localhost")).unwrap()
+}
+
+fn has_part(room: &Room, name: &str) -> bool {
+    matches!(room.membership(&user(name)), MembershipState::Join | MembershipState::Invite)
+}
+
+/// The token of a device that a restart does not end.
+fn durable(device: &crate::accounts::LoggedIn) -> Vec<String> {
+    vec![device.refresh.as_ref().unwrap_or(&device.access).expose().to_owned()]
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
