@@ -8,6 +8,8 @@ mod record;
 pub mod registration;
 mod signing_key;
 #[cfg(test)]
+mod sync_tests;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

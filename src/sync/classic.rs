@@ -10,8 +10,6 @@ mod filter;
 mod look;
 mod point;
 mod points;
-#[cfg(test)]
-mod tests;
 mod timeline;
 mod token;
 

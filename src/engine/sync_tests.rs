@@ -6,15 +6,15 @@ use ruma::{CanonicalJsonObject, OwnedRoomId, RoomVersionId};
 use serde_json::{Value, json, value::to_raw_value};
 use tokio::sync::watch;
 
-use super::{Ask, Error, Filter};
+use super::{
+    Engine,
+    testing::{Machine, register},
+};
 use crate::{
     accounts::{Addressed, LoggedIn, Session},
-    engine::{
-        Engine,
-        testing::{Machine, register},
-    },
     event::{Draft, build::content_from},
     rooms::{Change, Room, create},
+    sync::classic::{Ask, Error, Filter},
 };
 
 async fn room(engine: &Engine, by: &Session, with: &[&Session]) -> Arc<Room> {
