@@ -5,16 +5,22 @@ use std::sync::Arc;
 use super::{Error, hall::Rooms, room::Room};
 use crate::store::Batch;
 
+/// Packs of one room in one round of upkeep: what is left waits for the next, and no room keeps the others waiting.
+const MOST_PACKS: usize = 256;
+
 impl Rooms {
-    /// Rewrites single rows as packs where enough have gathered.
+    /// Rewrites single rows as packs where enough have gathered. Senders get their turn between two packs.
     pub async fn pack(&self, room: &Arc<Room>) -> Result<(), Error> {
-        let mut writer = room.writer.lock().await;
-        if writer.gone || !writer.owner.wants_pack() {
-            return Ok(());
+        for _ in 0..MOST_PACKS {
+            let mut writer = room.writer.lock().await;
+            if writer.gone || !writer.owner.wants_pack() {
+                break;
+            }
+            let mut batch = Batch::default();
+            writer.owner.pack(&self.journals, &mut batch)?;
+            self.settle(room, &mut writer, batch).await?;
         }
-        let mut batch = Batch::default();
-        writer.owner.pack(&self.journals, &mut batch)?;
-        self.settle(room, &mut writer, batch).await
+        Ok(())
     }
 
     /// Gives a room that changed a new generation: what was superseded is shredded (keys.md §2, "generation").
