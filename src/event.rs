@@ -3,6 +3,8 @@
 //! Owns everything that depends on the shape of a PDU. It does no I/O, reads no clock and never decides whether an event is
 //! allowed: that is `rooms`. What differs between room versions is read from [`RoomVersionRules`], never matched on.
 
+use std::ops::Range;
+
 use ruma::{
     EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId, UInt, UserId,
     canonical_json::{CanonicalJsonObject, redact as redact_object},
@@ -85,8 +87,13 @@ pub struct Event {
     prev_events: Vec<OwnedEventId>,
     auth_events: Vec<OwnedEventId>,
     depth: u64,
-    content: Box<RawValue>,
+    /// Where its `content` stands in `json`.
+    content: Range<usize>,
+    /// The content of a state event: the authorisation rules read it as JSON again and again.
+    state_content: Option<Box<RawValue>>,
     redacts: Option<OwnedEventId>,
+    /// Read once: everything that asks who is in a room asks every member event.
+    membership: Option<MembershipState>,
     names_room: bool,
     rejected: bool,
 }
@@ -130,8 +137,15 @@ impl Event {
         } else {
             fields.redacts
         };
+        let is_member = fields.kind == "m.room.member" && fields.state_key.is_some();
+        let membership = is_member.then(|| membership_in(fields.content)).flatten();
+        // The field is borrowed from the text, so it lies within.
+        let start = fields.content.get().as_ptr().addr() - json.as_ptr().addr();
         Ok(Self {
             id,
+            membership,
+            content: start..start + fields.content.get().len(),
+            state_content: fields.state_key.is_some().then(|| fields.content.to_owned()),
             names_room: fields.room_id.is_some(),
             room_id,
             json: json.into(),
@@ -143,7 +157,6 @@ impl Event {
             prev_events: fields.prev_events,
             auth_events: fields.auth_events,
             depth: fields.depth,
-            content: fields.content.to_owned(),
             redacts,
             rejected: false,
         })
@@ -251,19 +264,28 @@ impl Event {
     /// Its `content`, an object.
     #[must_use]
     pub fn content(&self) -> &RawValue {
-        &self.content
+        match &self.state_content {
+            Some(content) => content,
+            None => serde_json::from_str(self.content_text()).expect("it was read as JSON before"),
+        }
+    }
+
+    /// The text of its `content`.
+    #[must_use]
+    pub fn content_text(&self) -> &str {
+        self.json.get(self.content.clone()).expect("it lies within the text")
     }
 
     /// Its `content` read as `T`; nothing when it has another shape.
     #[must_use]
     pub fn content_as<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
-        serde_json::from_str(self.content.get()).ok()
+        serde_json::from_str(self.content_text()).ok()
     }
 
     /// A string field of its `content`.
     #[must_use]
     pub fn content_str(&self, field: &str) -> Option<String> {
-        if !self.content.get().contains(field) {
+        if !self.content_text().contains(field) {
             return None;
         }
         let fields: std::collections::BTreeMap<String, &RawValue> = self.content_as()?;
@@ -285,20 +307,13 @@ impl Event {
     /// The membership an `m.room.member` event gives to its state key.
     #[must_use]
     pub fn membership(&self) -> Option<MembershipState> {
-        #[derive(Deserialize)]
-        struct Content {
-            membership: MembershipState,
-        }
-        if self.kind() != "m.room.member" || !self.is_state() {
-            return None;
-        }
-        self.content_as::<Content>().map(|content| content.membership)
+        self.membership.clone()
     }
 
     /// How it relates to another event, by `m.relates_to` in its clear content.
     #[must_use]
     pub fn relation(&self) -> Option<Relation> {
-        Relation::of(&self.content)
+        Relation::of(self.content_text())
     }
 
     /// Its object form.
@@ -316,6 +331,14 @@ fn redacts_in(content: &RawValue) -> Option<OwnedEventId> {
         redacts: OwnedEventId,
     }
     serde_json::from_str::<Content>(content.get()).ok().map(|content| content.redacts)
+}
+
+fn membership_in(content: &RawValue) -> Option<MembershipState> {
+    #[derive(Deserialize)]
+    struct Content {
+        membership: MembershipState,
+    }
+    serde_json::from_str::<Content>(content.get()).ok().map(|content| content.membership)
 }
 
 /// The event as the redaction rules leave it, under the same id (spec: room versions, redactions).
@@ -352,7 +375,7 @@ impl ruma::state_res::Event for Event {
     }
 
     fn content(&self) -> &RawValue {
-        &self.content
+        self.content()
     }
 
     fn state_key(&self) -> Option<&str> {

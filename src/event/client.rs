@@ -39,7 +39,7 @@ pub struct Unsigned<'a> {
 /// `redacts` is shown both inside `content` and beside it, whatever the room version, as clients of either kind expect.
 #[must_use]
 pub fn to_client(event: &Event, shape: Shape, unsigned: &Unsigned<'_>) -> Box<RawValue> {
-    let mut out = String::with_capacity(event.content().get().len() + 320);
+    let mut out = String::with_capacity(event.content_text().len() + 320);
     write(&mut out, event, shape, unsigned);
     RawValue::from_string(out).expect("assembled from JSON values")
 }
@@ -77,7 +77,7 @@ pub fn to_stripped(event: &Event) -> Box<RawValue> {
 }
 
 fn write_content(out: &mut String, event: &Event) {
-    let content = event.content().get();
+    let content = event.content_text();
     match event.redacts() {
         Some(redacts) if !content.contains("\"redacts\"") => {
             out.push_str("{\"redacts\":");
@@ -107,7 +107,7 @@ fn write_unsigned(out: &mut String, unsigned: &Unsigned<'_>) {
     }
     if let Some(replaced) = unsigned.replaced {
         out.push_str(",\"prev_content\":");
-        out.push_str(replaced.content().get());
+        out.push_str(replaced.content_text());
         field(out, "prev_sender", replaced.sender().as_str());
         field(out, "replaces_state", replaced.id().as_str());
     }

@@ -2,7 +2,6 @@
 
 use ruma::OwnedEventId;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 /// What `m.relates_to` says (spec: client-server API, forming relationships between events).
 #[derive(Clone, PartialEq, Eq)]
@@ -40,13 +39,13 @@ struct InReplyTo {
 impl Relation {
     /// The relation in an event's content; nothing when there is none or it has another shape.
     #[must_use]
-    pub fn of(content: &RawValue) -> Option<Self> {
+    pub fn of(content: &str) -> Option<Self> {
         // Most events relate to nothing, and a search is cheaper than a parse. Canonical JSON escapes no letter of the key.
-        if !content.get().contains("\"m.relates_to\"") {
+        if !content.contains("\"m.relates_to\"") {
             return None;
         }
         let RelatesTo { rel_type, event_id, key, in_reply_to } =
-            serde_json::from_str::<Content>(content.get()).ok()?.relates_to;
+            serde_json::from_str::<Content>(content).ok()?.relates_to;
         let in_reply_to = in_reply_to.map(|reply| reply.event_id);
         (event_id.is_some() || in_reply_to.is_some()).then_some(Self { rel_type, event_id, key, in_reply_to })
     }

@@ -175,7 +175,7 @@ impl<'a> Family<'a> {
             is_edit: root.relation().is_some_and(|relation| relation.target("m.replace").is_some()),
         };
         let valid = self.0.iter().filter(|(child, _)| {
-            child.event.kind() == "m.room.encrypted" || child.event.content().get().contains("\"m.new_content\"")
+            child.event.kind() == "m.room.encrypted" || child.event.content_text().contains("\"m.new_content\"")
         });
         let edit = relations::latest_edit(target, valid.map(|(child, rel_type)| entry_of(&child.event, rel_type)))?;
         self.0.iter().find(|(child, _)| child.event.id() == edit.id).map(|(child, _)| *child)

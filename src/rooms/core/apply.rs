@@ -80,7 +80,7 @@ fn membership(
     let Some(user) = event.state_key().and_then(|key| <&UserId>::try_from(key).ok()) else { return };
     let (from, to) = (before.membership(user), after.membership(user));
     if from == to {
-        if replaced.is_some_and(|old| old.content().get() != event.content().get()) {
+        if replaced.is_some_and(|old| old.content_text() != event.content_text()) {
             effects.push(Effect::Profile(user.to_owned()));
         }
         return;

@@ -73,7 +73,7 @@ fn every_preset_of_every_version_is_allowed() {
             assert_eq!(room.state.topic().as_deref(), Some("Topic"));
             assert_eq!(room.state.canonical_alias().as_deref(), Some("#alias:ex.org"));
             let bo: OwnedUserId = UserId::parse(BO).unwrap();
-            assert!(room.state.member(&bo).unwrap().content().get().contains("\"is_direct\":true"));
+            assert!(room.state.member(&bo).unwrap().content_text().contains("\"is_direct\":true"));
             let auth = &room.rules.authorization;
             let trusted = room.state.power_of(&bo, auth) == room.state.power_of(&UserId::parse(AL).unwrap(), auth);
             assert_eq!(trusted, preset == Preset::TrustedPrivate);

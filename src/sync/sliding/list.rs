@@ -123,7 +123,7 @@ impl<'a> Catalogue<'a> {
         let spaces = joined.filter(|candidate| spaces.iter().any(|space| space == candidate.id.as_str()));
         let views = spaces.filter_map(Candidate::view);
         let children = views.flat_map(|view| view.state.of_kind("m.space.child"));
-        let living = children.filter(|child| child.content().get().contains("\"via\""));
+        let living = children.filter(|child| child.content_text().contains("\"via\""));
         living.filter_map(|child| child.state_key().map(ToOwned::to_owned)).collect()
     }
 }
