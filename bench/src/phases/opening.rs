@@ -39,15 +39,17 @@ impl Spent {
         self.cpu.push(cpu);
     }
 
-    /// Medians: wall, CPU.
-    pub(super) fn medians(&self) -> (f64, f64) {
-        (Samples::new(self.wall.clone()).median(), Samples::new(self.cpu.clone()).median())
+    /// The least of each: for single requests, which a busy machine only ever slows down.
+    pub(super) fn least(&self) -> (f64, f64) {
+        (Samples::new(self.wall.clone()).at(0.0), Samples::new(self.cpu.clone()).at(0.0))
     }
 }
 
 /// The first sync of an account in many rooms: with the rooms open, and after a restart.
 pub(super) async fn initial_sync(server: &mut Server) {
-    section(&format!("First sync: {ROOMS} rooms of {MEMBERS}, {EVENTS} messages each, lazy members"));
+    section(&format!(
+        "First sync: {ROOMS} rooms of {MEMBERS}, {EVENTS} messages each, lazy members (quickest of {TIMES})"
+    ));
     let hub = many_rooms(server, "hub", ROOMS).await;
     let (mut classic, mut sliding) = (Spent::default(), Spent::default());
     for _ in 0..TIMES {
@@ -55,10 +57,10 @@ pub(super) async fn initial_sync(server: &mut Server) {
         first_sync(server, &device, &mut classic).await;
         first_screen(server, &device, &mut sliding).await;
     }
-    let (wall, cpu) = classic.medians();
+    let (wall, cpu) = classic.least();
     at_most("rooms open: wall", wall, 60_000.0);
     show("rooms open: server CPU", &time(cpu));
-    let (wall, cpu) = sliding.medians();
+    let (wall, cpu) = sliding.least();
     show("rooms open: sliding sync's first screen, wall", &time(wall));
     show("rooms open: sliding sync's first screen, server CPU", &time(cpu));
 
@@ -69,10 +71,10 @@ pub(super) async fn initial_sync(server: &mut Server) {
         server.restart().await;
         first_screen(server, &hub, &mut sliding).await;
     }
-    let (wall, cpu) = classic.medians();
+    let (wall, cpu) = classic.least();
     at_most("cold, from the page cache: wall", wall, 100_000.0);
     show("cold: server CPU", &time(cpu));
-    let (wall, cpu) = sliding.medians();
+    let (wall, cpu) = sliding.least();
     show("cold: sliding sync's first screen, wall", &time(wall));
     show("cold: sliding sync's first screen, server CPU", &time(cpu));
 
@@ -148,7 +150,7 @@ async fn measured(server: &Server, user: &User, method: &str, path: &str, body: 
 
 /// The first request into a room after a restart, less what an account without rooms waits.
 pub(super) async fn cold_room(server: &mut Server) {
-    section(&format!("A cold room: {WINDOW} events, {CROWD} members"));
+    section(&format!("A cold room: {WINDOW} events, {CROWD} members (quickest of {TIMES})"));
     let (members, room) = crowded(server).await;
     let loner = User::register(server, "loner").await;
     server.stop();
@@ -187,6 +189,6 @@ async fn opened_cold(server: &mut Server, room: &str, members: &[User], loner: &
         server.restart().await;
         measured(server, loner, "GET", "/_matrix/client/v3/account/whoami", "", &mut without).await;
     }
-    let (with, without) = (with.medians(), without.medians());
+    let (with, without) = (with.least(), without.least());
     ((with.0 - without.0).max(0.0), (with.1 - without.1).max(0.0))
 }
