@@ -4,9 +4,9 @@ CARGO = . tools/env.sh && cargo
 
 .PHONY: test run
 test:
-	$(CARGO) fmt --check
-	$(CARGO) clippy --locked -j2 --all-targets -- -D warnings
-	$(CARGO) test --locked -j2
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked -j2 --workspace --all-targets -- -D warnings
+	$(CARGO) test --locked -j2 --workspace
 run:
 	$(CARGO) run --locked -j2 --profile ci -- serve
 

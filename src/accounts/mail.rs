@@ -106,7 +106,7 @@ pub struct Mailbox {
 type Senders = HashMap<(SlotId, Partition), (Duration, [u8; 8], Sender)>;
 
 /// How long one encapsulation serves.
-const SENDER_LIFETIME: Duration = Duration::from_secs(3600);
+const SENDER_LIFETIME: Duration = Duration::from_hours(1);
 /// Absent rows behind which a mail journal counts as ended.
 const PROBE: u64 = 16;
 const HEADER: u8 = b'h';
@@ -237,13 +237,13 @@ impl Mailbox {
         let now = self.clock.monotonic();
         let mut senders = self.senders.lock();
         senders.retain(|_, (since, ..)| now.saturating_sub(*since) < SENDER_LIFETIME);
-        if !senders.contains_key(&(entry.slot, partition)) {
+        if let std::collections::hash_map::Entry::Vacant(e) = senders.entry((entry.slot, partition)) {
             let id: [u8; 8] = self.journals.random.bytes();
             let (encapsulation, mut sender) =
                 Sender::new(&entry.mail, &info(entry.slot), self.journals.random.as_ref())?;
             let check = sender.seal(&id, b"", self.journals.random.as_ref());
             self.append(partition, &[&[HEADER][..], &id, &encapsulation, &check].concat(), batch)?;
-            senders.insert((entry.slot, partition), (now, id, sender));
+            e.insert((now, id, sender));
         }
         let (_, id, sender) = senders.get_mut(&(entry.slot, partition)).ok_or(Error::NotFound)?;
         let sealed = sender.seal(&id[..], plain, self.journals.random.as_ref());

@@ -117,13 +117,12 @@ impl Accounts {
         let mut changes = vec![HouseChange::Account(localpart.to_owned(), Some(entry))];
         changes.extend(extra(house_writing.as_ref().map_or(&HouseLedger::default(), |house| &house.ledger))?);
         let mut founded = None;
-        match &mut house_writing {
-            Some(house) => house.change(&self.journals, changes, &mut batch)?,
-            None => {
-                let (owner, change) = self.house.found(house_key, changes, &mut batch)?;
-                slots.push(change);
-                founded = Some(owner);
-            }
+        if let Some(house) = &mut house_writing {
+            house.change(&self.journals, changes, &mut batch)?;
+        } else {
+            let (owner, change) = self.house.found(house_key, changes, &mut batch)?;
+            slots.push(change);
+            founded = Some(owner);
         }
 
         let done = self.commit_all(batch, slots).await;

@@ -31,7 +31,7 @@ pub(crate) fn settings() -> Settings {
             inactivity: Class::Quarter,
             to_device: Class::Month,
             backup: Class::Quarter,
-            access_lifetime: Duration::from_secs(3600),
+            access_lifetime: Duration::from_hours(1),
             least_guesses: 0.0,
         },
         rooms: rooms::Policy {

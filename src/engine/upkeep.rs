@@ -6,11 +6,11 @@ use super::{Engine, Error};
 use crate::{accounts, log, rooms, store::Class};
 
 /// How often packs are looked for.
-const PACK_EVERY: Duration = Duration::from_secs(60);
+const PACK_EVERY: Duration = Duration::from_mins(1);
 /// How often open partitions are merged, which takes the order of writes out of them.
-const MERGE_EVERY: Duration = Duration::from_secs(3600);
+const MERGE_EVERY: Duration = Duration::from_hours(1);
 /// How often whoever changed gets a new generation, which shreds what was superseded.
-const GENERATION_EVERY: Duration = Duration::from_secs(24 * 3600);
+const GENERATION_EVERY: Duration = Duration::from_hours(24);
 
 impl Engine {
     /// The classes rows are written in.

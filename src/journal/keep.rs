@@ -21,6 +21,9 @@ pub(super) struct Keep {
     last: EntryHash,
 }
 
+/// A keep, and the plain entries that were read on the way to its end, the checkpoint first.
+pub(super) type Loaded = (Keep, Vec<Vec<u8>>);
+
 impl Keep {
     /// Starts a generation: `checkpoint` becomes its first entry.
     pub(super) fn start(
@@ -38,7 +41,7 @@ impl Keep {
     }
 
     /// Reads the generation that `slot` and `owner` open; `None` when there is no row under that key.
-    pub(super) fn load(journals: &Journals, slot: &Key, owner: &Key) -> Result<Option<(Self, Vec<Vec<u8>>)>, Error> {
+    pub(super) fn load(journals: &Journals, slot: &Key, owner: &Key) -> Result<Option<Loaded>, Error> {
         let key = RowKey::new(&keep_key(slot, owner));
         let mut reader = Reader::new(&journals.store, Partition::FOREVER, &key, 0, EntryHash::NONE);
         let Some(checkpoint) = reader.entry(context(RowKind::Checkpoint), &Primer::default())? else {

@@ -217,15 +217,14 @@ impl<L: Ledger> Owner<L> {
         }
         (self.dirty, self.ahead) = (true, true);
         let newest = self.windows.iter().rposition(|window| window.record.stream == stream);
-        let at = match newest.filter(|&at| {
+        let at = if let Some(at) = newest.filter(|&at| {
             let record = &self.windows[at].record;
             record.partition == partition && !record.closed
         }) {
-            Some(at) => at,
-            None => {
-                let primer = primer(&self.ledger);
-                self.open_window(journals, stream, partition, primer, batch)?
-            }
+            at
+        } else {
+            let primer = primer(&self.ledger);
+            self.open_window(journals, stream, partition, primer, batch)?
         };
         self.windows[at].append(journals, plain, batch)
     }

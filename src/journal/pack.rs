@@ -74,7 +74,7 @@ mod tests {
     fn golden() {
         let pack = Pack { last: EntryHash([1; 32]), next: 2, entries: vec![(1, b"xy".to_vec())] };
         let expected = ["01", &"01".repeat(32), "0200000000000000", "0100", "0100000000000000", "02000000", "7879"];
-        let hex: String = pack.encode().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, expected.concat());
+        let hex: Vec<String> = pack.encode().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex.concat(), expected.concat());
     }
 }

@@ -104,15 +104,15 @@ impl Rooms {
         if let Some(room) = self.find(id) {
             return Ok(room);
         }
-        if let Some(entry) = account.view().rooms.get(id) {
-            if let Some(room) = self.open_with(id, entry.slot, &entry.keys).await? {
-                return Ok(room);
-            }
+        if let Some(entry) = account.view().rooms.get(id)
+            && let Some(room) = self.open_with(id, entry.slot, &entry.keys).await?
+        {
+            return Ok(room);
         }
-        if let Some(entry) = self.house.view()?.public.get(id) {
-            if let Some(room) = self.open_with(id, entry.slot, std::slice::from_ref(&entry.key)).await? {
-                return Ok(room);
-            }
+        if let Some(entry) = self.house.view()?.public.get(id)
+            && let Some(room) = self.open_with(id, entry.slot, std::slice::from_ref(&entry.key)).await?
+        {
+            return Ok(room);
         }
         Err(Error::UnknownRoom)
     }
@@ -206,7 +206,7 @@ impl Rooms {
         // Also the rooms his vault does not know of yet: an invitation was cut before its key.
         for room in self.all_open() {
             if account.view().rooms.contains_key(&room.id) || has_part(&room.membership(&account.user_id)) {
-                self.show_receipts(&room, account);
+                room.show_receipts(account);
                 self.heal(&room, Some(account)).await?;
             }
         }

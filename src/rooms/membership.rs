@@ -36,7 +36,7 @@ impl Rooms {
         change: Change,
     ) -> Result<OwnedEventId, Error> {
         self.check_invitee(target)?;
-        let draft = self.member_draft(room, sender, target, MembershipState::Invite, change);
+        let draft = self.member_draft(room, sender, target, &MembershipState::Invite, change);
         let id = self.send(room, draft, None).await?;
         let stripped = stripped_state(&room.view().state, target);
         self.hand_over(room, target, Fact::Invited(stripped)).await?;
@@ -81,7 +81,7 @@ impl Rooms {
         let key = writer.owner.identity().key.clone();
         let entry = VaultRoom { slot: room.slot, keys: vec![key], fact: Fact::Joined };
         let id = room.id.clone();
-        let draft = self.member_draft(room, user, user, MembershipState::Join, change);
+        let draft = self.member_draft(room, user, user, &MembershipState::Join, change);
         account.vault.change(&self.journals, |_| vec![VaultChange::Room(id, Some(entry))]).await?;
         if let Err(error) = self.send_as(room, &mut writer, draft, None).await {
             let id = room.id.clone();
@@ -90,7 +90,7 @@ impl Rooms {
         }
         drop(writer);
         self.notify(room);
-        self.show_receipts(room, account);
+        room.show_receipts(account);
         self.heal(room, None).await?;
         account.notify();
         Ok(())
@@ -99,7 +99,7 @@ impl Rooms {
     /// Lets `account` ask to be let in. Whoever asks is no member: his vault gets no key.
     pub async fn knock(&self, room: &Arc<Room>, account: &Arc<Account>, change: Change) -> Result<(), Error> {
         let user = &account.user_id;
-        let draft = self.member_draft(room, user, user, MembershipState::Knock, change);
+        let draft = self.member_draft(room, user, user, &MembershipState::Knock, change);
         self.send(room, draft, None).await?;
         let stripped = stripped_state(&room.view().state, user);
         let entry = VaultRoom { slot: room.slot, keys: Vec::new(), fact: Fact::Knocked(stripped) };
@@ -119,7 +119,7 @@ impl Rooms {
         change: Change,
     ) -> Result<OwnedEventId, Error> {
         let membership = if ban { MembershipState::Ban } else { MembershipState::Leave };
-        let draft = self.member_draft(room, sender, target, membership, change);
+        let draft = self.member_draft(room, sender, target, &membership, change);
         self.send_rotating(room, draft, None).await
     }
 
@@ -134,7 +134,7 @@ impl Rooms {
         if room.membership(target) != MembershipState::Ban {
             return Err(Error::Forbidden);
         }
-        let draft = self.member_draft(room, sender, target, MembershipState::Leave, change);
+        let draft = self.member_draft(room, sender, target, &MembershipState::Leave, change);
         self.send(room, draft, None).await
     }
 
@@ -183,7 +183,7 @@ impl Rooms {
         room: &Room,
         sender: &UserId,
         target: &UserId,
-        membership: MembershipState,
+        membership: &MembershipState,
         change: Change,
     ) -> Draft {
         let shows = matches!(membership, MembershipState::Join | MembershipState::Invite | MembershipState::Knock);
@@ -194,7 +194,7 @@ impl Rooms {
         if let Some(reason) = change.reason {
             put("reason", CanonicalJsonValue::String(reason));
         }
-        if change.is_direct && membership == MembershipState::Invite {
+        if change.is_direct && *membership == MembershipState::Invite {
             put("is_direct", CanonicalJsonValue::Bool(true));
         }
         if let Some(via) = change.authorised_via {

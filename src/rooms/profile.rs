@@ -23,7 +23,7 @@ impl Rooms {
     async fn show_profile_in(&self, id: &RoomId, account: &Arc<Account>) -> Result<(), Error> {
         let room = self.joined(id, account).await?;
         let user = &account.user_id;
-        let draft = self.member_draft(&room, user, user, MembershipState::Join, Change::default());
+        let draft = self.member_draft(&room, user, user, &MembershipState::Join, Change::default());
         self.send(&room, draft, None).await.map(|_| ())
     }
 }

@@ -40,22 +40,24 @@ impl Rooms {
         account.vault.change(&self.journals, change).await?;
         account.notify();
         if kind == ReadKind::Public {
-            self.show_receipts(room, account);
+            room.show_receipts(account);
             self.notify(room);
         }
         Ok(())
     }
+}
 
+impl Room {
     /// Shows the room the public receipts that lie in a vault.
-    pub(super) fn show_receipts(&self, room: &Arc<Room>, account: &Account) {
+    pub(super) fn show_receipts(&self, account: &Account) {
         let vault = account.view();
-        let from = ReadKey { room: room.id.clone(), kind: ReadKind::Public, thread: None };
-        let mine = vault.read.range(from..).take_while(|(key, _)| key.room == room.id && key.kind == ReadKind::Public);
+        let from = ReadKey { room: self.id.clone(), kind: ReadKind::Public, thread: None };
+        let mine = vault.read.range(from..).take_while(|(key, _)| key.room == self.id && key.kind == ReadKind::Public);
         let marks: Vec<_> = mine.map(|(key, mark)| (key.thread.clone(), mark.clone())).collect();
         if marks.is_empty() {
             return;
         }
-        room.change_view(|view| {
+        self.change_view(|view| {
             for (thread, mark) in marks {
                 let place = (account.user_id.clone(), thread);
                 if view.receipts.get(&place).is_some_and(|known| known.position >= mark.position) {

@@ -80,21 +80,18 @@ impl Rooms {
     ) -> Result<(), Error> {
         let key = Key::random(self.journals.random.as_ref());
         for (user, membership) in staying {
-            match self.accounts.open(user) {
-                Some(account) => {
-                    let change = |vault: &VaultLedger| {
-                        let known = vault.rooms.get(&room.id).filter(|entry| entry.slot == room.slot);
-                        let mut keys = vec![key.clone()];
-                        keys.extend(known.into_iter().flat_map(|entry| entry.keys.iter().cloned()));
-                        let fact = known.map_or_else(|| fact_of(membership, writer, user), |entry| entry.fact.clone());
-                        vec![VaultChange::Room(room.id.clone(), Some(VaultRoom { slot: room.slot, keys, fact }))]
-                    };
-                    account.vault.change(&self.journals, change).await?;
-                }
-                None => {
-                    let letter = Letter::Key { room: room.id.clone(), slot: room.slot, key: key.clone() };
-                    self.accounts.post(user, vec![letter]).await?;
-                }
+            if let Some(account) = self.accounts.open(user) {
+                let change = |vault: &VaultLedger| {
+                    let known = vault.rooms.get(&room.id).filter(|entry| entry.slot == room.slot);
+                    let mut keys = vec![key.clone()];
+                    keys.extend(known.into_iter().flat_map(|entry| entry.keys.iter().cloned()));
+                    let fact = known.map_or_else(|| fact_of(membership, writer, user), |entry| entry.fact.clone());
+                    vec![VaultChange::Room(room.id.clone(), Some(VaultRoom { slot: room.slot, keys, fact }))]
+                };
+                account.vault.change(&self.journals, change).await?;
+            } else {
+                let letter = Letter::Key { room: room.id.clone(), slot: room.slot, key: key.clone() };
+                self.accounts.post(user, vec![letter]).await?;
             }
         }
         let generation = writer.owner.ledger.generation + 1;

@@ -115,12 +115,10 @@ impl Rooms {
         let ledger = &writer.owner.ledger;
         let mut enrolled: Vec<(MemberId, OwnedUserId)> = Vec::new();
         let random = self.journals.random.as_ref();
-        let concealed = conceal(event.json(), &ledger.roster, &mut |name: &UserId| match enrolled
-            .iter()
-            .find(|(_, known)| known == name)
-        {
-            Some((id, _)) => *id,
-            None => {
+        let concealed = conceal(event.json(), &ledger.roster, &mut |name: &UserId| {
+            if let Some((id, _)) = enrolled.iter().find(|(_, known)| known == name) {
+                *id
+            } else {
                 let id = MemberId::new(random);
                 enrolled.push((id, name.to_owned()));
                 id

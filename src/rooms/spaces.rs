@@ -42,15 +42,15 @@ struct Child {
 }
 
 impl Rooms {
-    /// A page of the tree under `root`, each room before its children, and whether there is more.
-    pub async fn hierarchy(&self, root: &RoomId, account: &Account, walk: &Walk) -> Result<(Vec<Value>, bool), Error> {
-        let top = self.reach(root, account).await.map_err(Error::hide_unknown)?;
+    /// A page of the tree under `start`, each room before its children, and whether there is more.
+    pub async fn hierarchy(&self, start: &RoomId, account: &Account, walk: &Walk) -> Result<(Vec<Value>, bool), Error> {
+        let top = self.reach(start, account).await.map_err(Error::hide_unknown)?;
         if !self.may_know(&top, &account.user_id) {
             return Err(Error::NotJoined);
         }
         let depth = walk.max_depth.unwrap_or(MAX_DEPTH).min(MAX_DEPTH);
         let mut seen: BTreeSet<OwnedRoomId> = BTreeSet::new();
-        let mut waiting = vec![(root.to_owned(), 0)];
+        let mut waiting = vec![(start.to_owned(), 0)];
         let mut shown = Vec::new();
         while let Some((id, level)) = waiting.pop() {
             if seen.len() >= MAX_ROOMS || !seen.insert(id.clone()) {

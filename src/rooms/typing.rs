@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use ruma::{OwnedUserId, UserId};
 
 /// The longest a client may claim to be typing without saying so again.
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_mins(2);
 
 /// Who is typing in one room.
 #[derive(Default)]

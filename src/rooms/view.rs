@@ -176,10 +176,10 @@ impl View {
         }
         let Ok(redacted) = event::redact(&entry.event, &self.rules) else { return };
         let redacted = Arc::new(redacted);
-        if let Some(relation) = entry.event.relation().and_then(|relation| relation.event_id) {
-            if let Some(children) = self.relations.get_mut(&relation) {
-                children.retain(|child| child.position != entry.position);
-            }
+        if let Some(relation) = entry.event.relation().and_then(|relation| relation.event_id)
+            && let Some(children) = self.relations.get_mut(&relation)
+        {
+            children.retain(|child| child.position != entry.position);
         }
         let index = self.index_of(entry.position);
         let fresh =

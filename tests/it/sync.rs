@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lethe::{accounts::vault::VaultChange, clock::Clock, journal::Position};
+use lethe::accounts::vault::VaultChange;
 use serde_json::{Value, json};
 
 use crate::server::{Client, TestServer, encode};
@@ -70,7 +70,7 @@ fn members(events: &Value) -> Vec<&str> {
 
 async fn change(server: &TestServer, client: &Client, change: VaultChange) {
     let engine = &server.server().services().engine;
-    let session = engine.accounts.session(&client.token).await.ok().expect("a session");
+    let session = engine.accounts.session(&client.token).await.expect("a session");
     session.account.vault.change(&engine.journals, |_| vec![change]).await.expect("changed");
     session.account.notify();
 }

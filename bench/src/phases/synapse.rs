@@ -67,7 +67,7 @@ async fn measure(server: &Server, seconds: u64) -> Vec<(&'static str, f64)> {
 }
 
 /// A configuration without limits, and the command that serves it.
-fn prepare(python: &PathBuf, directory: &Path, address: SocketAddr) -> Vec<String> {
+fn prepare(python: &Path, directory: &Path, address: SocketAddr) -> Vec<String> {
     let data = directory.join("data");
     fs::create_dir_all(data.join("media")).expect("a directory");
     let key = "a_bench ".to_owned() + &"A".repeat(43);

@@ -117,7 +117,12 @@ async fn signatures_on_ones_own_keys_are_for_all_and_others_for_oneself() {
     assert_eq!(failures[&alice.user_id]["UNKNOWN"]["errcode"], "M_NOT_FOUND");
     assert_eq!(failures[&bob.user_id]["other"]["errcode"], "M_NOT_FOUND");
     assert_eq!(
-        failures.as_object().expect("a map").values().map(|of| of.as_object().map_or(0, |of| of.len())).sum::<usize>(),
+        failures
+            .as_object()
+            .expect("a map")
+            .values()
+            .map(|of| of.as_object().map_or(0, serde_json::Map::len))
+            .sum::<usize>(),
         2
     );
     assert!(stamp(&server, "alice") > of_alice);

@@ -178,7 +178,7 @@ async fn an_event_is_found_by_its_time() {
     let server = TestServer::open().await;
     let (alice, bob) = (server.register("alice").await, server.register("bob").await);
     let room = create(&alice, &json!({})).await;
-    server.clock.advance(std::time::Duration::from_secs(60));
+    server.clock.advance(std::time::Duration::from_mins(1));
     let id = say(&alice, &room, "later").await;
     let ts = event(&alice, &room, &id).await.ok()["origin_server_ts"].as_u64().expect("a time");
     let by_time = |ts: u64, dir: &str| {
