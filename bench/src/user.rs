@@ -29,17 +29,22 @@ impl User {
 
     /// The same account on another device.
     pub(crate) async fn again(&self, server: &Server) -> Self {
-        let answer =
-            server.connect().ask("POST", "/_matrix/client/v3/login", &login_body(&self.name)).await.ok("login");
+        let body = login(&self.name).to_string();
+        let answer = server.connect().ask("POST", "/_matrix/client/v3/login", &body).await.ok("login");
         Self { token: text(&answer, "access_token"), ..self.clone() }
     }
 }
 
 /// The body of a login that uses one device again and again.
 pub(crate) fn login_body(name: &str) -> String {
+    let mut body = login(name);
+    body["device_id"] = "BENCH".into();
+    body.to_string()
+}
+
+fn login(name: &str) -> Value {
     let identifier = json!({ "type": "m.id.user", "user": name });
-    json!({ "type": "m.login.password", "identifier": identifier, "password": PASSWORD, "device_id": "BENCH" })
-        .to_string()
+    json!({ "type": "m.login.password", "identifier": identifier, "password": PASSWORD })
 }
 
 /// Makes an encrypted room by invitation and lets `guests` in; its id.
