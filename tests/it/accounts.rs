@@ -241,7 +241,8 @@ async fn a_deactivated_account_leaves_and_is_gone() {
     server.restart().await;
     server.post(LOGIN, &login("bob", &bob.password)).await.refused(403, "M_FORBIDDEN");
     alice.get("profile/@bob:localhost").await.refused(404, "M_NOT_FOUND");
-    server.register("bob").await.get("account/whoami").await.ok();
+    let again = json!({"username": "bob", "password": "another password", "auth": {"type": "m.login.dummy"}});
+    server.post(REGISTER, &again).await.refused(400, "M_USER_IN_USE");
 }
 
 #[tokio::test]

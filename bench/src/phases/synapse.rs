@@ -1,10 +1,6 @@
 //! The same loads on Synapse (SQLite, one process), beside Lethe in the same shape and minute.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    path::Path,
-};
+use std::{fs, net::SocketAddr, path::Path};
 
 use super::{
     delivery,
