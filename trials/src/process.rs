@@ -78,7 +78,12 @@ impl Process {
     /// SIGTERM, and waits for the end.
     pub(crate) fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            Command::new("kill").arg(child.id().to_string()).status().expect("kill");
+            // Behind a wrapper it is the wrapper's child that has to stop.
+            let children = format!("/proc/{0}/task/{0}/children", child.id());
+            let children = fs::read_to_string(children).unwrap_or_default();
+            let wrapped = children.split_whitespace().next().filter(|_| !self.wrapper.is_empty());
+            let id = wrapped.map_or_else(|| child.id().to_string(), ToOwned::to_owned);
+            Command::new("kill").arg(id).status().expect("kill");
             child.wait().expect("it ran");
         }
     }
