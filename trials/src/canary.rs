@@ -34,7 +34,7 @@ struct Markers(BTreeMap<String, (String, Kept)>);
 
 impl Markers {
     /// A fresh marker for a field.
-    fn new(&mut self, field: &str, kept: Kept) -> String {
+    fn make(&mut self, field: &str, kept: Kept) -> String {
         let letters = (0..14).map(|_| char::from(b'a' + rng().random_range(0..26_u8)));
         let marker: String = "cnry".chars().chain(letters).collect();
         self.note(field, &marker, kept);
@@ -107,18 +107,18 @@ impl Teller<'_> {
 
 fn tell(server: &mut Process, markers: &mut Markers) {
     use Kept::{Never, Stored};
-    let localpart = markers.new("localpart", Stored);
-    let password = format!("{} horse battery", markers.new("password", Never));
-    let device = markers.new("device name", Stored);
-    let agent = markers.new("user agent", Never);
-    let proxy = markers.new("proxy header", Never);
+    let localpart = markers.make("localpart", Stored);
+    let password = format!("{} horse battery", markers.make("password", Never));
+    let device = markers.make("device name", Stored);
+    let agent = markers.make("user agent", Never);
+    let proxy = markers.make("proxy header", Never);
     let client = server.register(&localpart, &password, &device);
     markers.note("access token", client.token.as_deref().expect("a token"), Never);
     markers.note("client address", "203.0.113.77", Never);
     let user = format!("@{localpart}:localhost");
     markers.note("user id", &user, Stored);
-    let other_name = markers.new("other localpart", Stored);
-    let other_password = format!("{} staple correct", markers.new("other password", Never));
+    let other_name = markers.make("other localpart", Stored);
+    let other_password = format!("{} staple correct", markers.make("other password", Never));
     let mut other = server.register(&other_name, &other_password, "second");
     let other_id = format!("@{other_name}:localhost");
     let mut teller = Teller { markers, client, user };
@@ -140,10 +140,10 @@ fn tell(server: &mut Process, markers: &mut Markers) {
     server.restart();
     let address = server.address;
     teller.client = teller.client.again(address);
-    let mark = teller.markers.new("cold to-device content", Stored);
+    let mark = teller.markers.make("cold to-device content", Stored);
     let body = json!({ "messages": { other_id.clone(): { "*": { "x": mark } } } });
     teller.put("/_matrix/client/v3/sendToDevice/m.cold/1", &body);
-    let name = teller.markers.new("cold invitation room name", Stored);
+    let name = teller.markers.make("cold invitation room name", Stored);
     let cold = teller.post("/_matrix/client/v3/createRoom", &json!({ "name": name, "invite": [other_id] }));
     teller.markers.note("cold room id", &text(&cold, "room_id"), Stored);
     teller.client.get("/_matrix/client/v3/sync?timeout=0").expect("an answer");
@@ -152,9 +152,9 @@ fn tell(server: &mut Process, markers: &mut Markers) {
 fn a_room(teller: &mut Teller<'_>, other: &str) -> String {
     use Kept::Stored;
     let marks = &mut *teller.markers;
-    let (name, topic) = (marks.new("room name", Stored), marks.new("room topic", Stored));
-    let (kind, key) = (marks.new("state type", Stored), marks.new("state key", Stored));
-    let (value, alias) = (marks.new("state content", Stored), marks.new("alias", Stored));
+    let (name, topic) = (marks.make("room name", Stored), marks.make("room topic", Stored));
+    let (kind, key) = (marks.make("state type", Stored), marks.make("state key", Stored));
+    let (value, alias) = (marks.make("state content", Stored), marks.make("alias", Stored));
     let body = json!({
         "name": name, "topic": topic, "room_alias_name": alias, "preset": "private_chat", "invite": [other],
         "initial_state": [{ "type": kind, "state_key": key, "content": { "v": value } }]
@@ -167,17 +167,17 @@ fn a_room(teller: &mut Teller<'_>, other: &str) -> String {
 fn messages(teller: &mut Teller<'_>, room: &str) {
     use Kept::Stored;
     let base = format!("/_matrix/client/v3/rooms/{}", escape(room));
-    let body = teller.markers.new("message text", Stored);
-    let transaction = teller.markers.new("transaction id", Stored);
+    let body = teller.markers.make("message text", Stored);
+    let transaction = teller.markers.make("transaction id", Stored);
     let path = format!("{base}/send/m.room.message/{transaction}");
     let event = text(&teller.put(&path, &json!({ "msgtype": "m.text", "body": body })), "event_id");
     teller.markers.note("event id", &event, Stored);
-    let kind = teller.markers.new("event type", Stored);
+    let kind = teller.markers.make("event type", Stored);
     teller.put(&format!("{base}/send/{kind}/t2"), &json!({ "x": 1 }));
-    let reaction = teller.markers.new("reaction", Stored);
+    let reaction = teller.markers.make("reaction", Stored);
     let relation = json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": event, "key": reaction } });
     teller.put(&format!("{base}/send/m.reaction/t3"), &relation);
-    let reason = teller.markers.new("redaction reason", Stored);
+    let reason = teller.markers.make("redaction reason", Stored);
     let gone = teller.put(&format!("{base}/send/m.room.message/t4"), &json!({ "msgtype": "m.text", "body": "gone" }));
     let gone = text(&gone, "event_id");
     teller.put(&format!("{base}/redact/{}/t5", escape(&gone)), &json!({ "reason": reason }));
@@ -190,49 +190,49 @@ fn messages(teller: &mut Teller<'_>, room: &str) {
 fn account(teller: &mut Teller<'_>, room: &str, other: &str) {
     use Kept::{Never, Stored};
     let base = format!("/_matrix/client/v3/user/{}", escape(&teller.user));
-    let (kind, value) = (teller.markers.new("account data type", Stored), teller.markers.new("account data", Stored));
+    let (kind, value) = (teller.markers.make("account data type", Stored), teller.markers.make("account data", Stored));
     teller.put(&format!("{base}/account_data/{kind}"), &json!({ "v": value }));
-    let value = teller.markers.new("room account data", Stored);
+    let value = teller.markers.make("room account data", Stored);
     teller.put(&format!("{base}/rooms/{}/account_data/x.y", escape(room)), &json!({ "v": value }));
-    let tag = teller.markers.new("tag", Stored);
+    let tag = teller.markers.make("tag", Stored);
     teller.put(&format!("{base}/rooms/{}/tags/u.{tag}", escape(room)), &json!({ "order": 0.5 }));
-    let filter = teller.markers.new("filter", Stored);
+    let filter = teller.markers.make("filter", Stored);
     teller.post(&format!("{base}/filter"), &json!({ "room": { "timeline": { "types": [filter] } } }));
-    let name = teller.markers.new("display name", Stored);
+    let name = teller.markers.make("display name", Stored);
     let path = format!("/_matrix/client/v3/profile/{}/displayname", escape(&teller.user));
     teller.put(&path, &json!({ "displayname": name }));
-    let (push, app) = (teller.markers.new("push key", Stored), teller.markers.new("app id", Stored));
+    let (push, app) = (teller.markers.make("push key", Stored), teller.markers.make("app id", Stored));
     let pusher = json!({
         "app_id": app, "pushkey": push, "kind": "http", "app_display_name": "a", "device_display_name": "d",
         "lang": "en", "data": { "url": "https://push.example.org/_matrix/push/v1/notify" }
     });
     teller.post("/_matrix/client/v3/pushers/set", &pusher);
-    let message = teller.markers.new("to-device content", Stored);
+    let message = teller.markers.make("to-device content", Stored);
     let body = json!({ "messages": { other: { "*": { "x": message } } } });
     teller.put("/_matrix/client/v3/sendToDevice/m.live/1", &body);
-    let key = teller.markers.new("one-time key", Stored);
+    let key = teller.markers.make("one-time key", Stored);
     let keys = json!({ "one_time_keys": { "signed_curve25519:AAAA": { "key": key, "signatures": {} } } });
     teller.post("/_matrix/client/v3/keys/upload", &keys);
-    let backup = teller.markers.new("backup auth data", Stored);
+    let backup = teller.markers.make("backup auth data", Stored);
     let version =
         json!({ "algorithm": "m.megolm_backup.v1.curve25519-aes-sha2", "auth_data": { "public_key": backup } });
     let version = text(&teller.post("/_matrix/client/v3/room_keys/version", &version), "version");
-    let (session, data) = (teller.markers.new("backup session", Stored), teller.markers.new("backup key", Stored));
+    let (session, data) = (teller.markers.make("backup session", Stored), teller.markers.make("backup key", Stored));
     let path = format!("/_matrix/client/v3/room_keys/keys/{}/{session}?version={version}", escape(room));
     let row =
         json!({ "first_message_index": 0, "forwarded_count": 0, "is_verified": true, "session_data": { "c": data } });
     teller.put(&path, &row);
-    let query = teller.markers.new("query parameter", Never);
+    let query = teller.markers.make("query parameter", Never);
     teller.client.get(&format!("/_matrix/client/v3/account/whoami?{query}={query}")).expect("an answer");
-    let unknown = teller.markers.new("unknown path", Never);
+    let unknown = teller.markers.make("unknown path", Never);
     teller.client.get(&format!("/_matrix/client/v3/{unknown}")).expect("an answer");
-    let broken = teller.markers.new("broken body", Never);
+    let broken = teller.markers.make("broken body", Never);
     let body = format!("{{\"{broken}");
     teller
         .client
         .send("POST", "/_matrix/client/v3/createRoom", "application/json", body.as_bytes())
         .expect("an answer");
-    let token = teller.markers.new("wrong token", Never);
+    let token = teller.markers.make("wrong token", Never);
     let mine = teller.client.token.replace(token);
     teller.client.get("/_matrix/client/v3/account/whoami").expect("an answer");
     teller.client.token = mine;
@@ -240,8 +240,8 @@ fn account(teller: &mut Teller<'_>, room: &str, other: &str) {
 
 fn media(teller: &mut Teller<'_>) {
     use Kept::Stored;
-    let (file, kind) = (teller.markers.new("file name", Stored), teller.markers.new("content type", Stored));
-    let content = teller.markers.new("media content", Stored);
+    let (file, kind) = (teller.markers.make("file name", Stored), teller.markers.make("content type", Stored));
+    let content = teller.markers.make("media content", Stored);
     let path = format!("/_matrix/media/v3/upload?filename={file}.txt");
     let kind = format!("application/{kind}");
     let answer = teller.client.send("POST", &path, &kind, content.repeat(50).as_bytes()).expect("an answer");
