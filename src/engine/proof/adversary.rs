@@ -4,7 +4,7 @@ mod journals;
 mod table;
 
 use std::{
-    cell::RefCell,
+    cell::{OnceCell, RefCell},
     collections::{BTreeSet, HashMap, HashSet},
     rc::Rc,
 };
@@ -40,8 +40,25 @@ pub(super) enum Credential {
 pub(super) struct Image {
     rows: HashMap<(Instance, Partition, Address), Vec<Vec<u8>>>,
     tables: Tables,
-    /// What each mail secret makes of each header: the dearest thing the adversary does.
-    tried: RefCell<HashMap<([u8; 32], Vec<u8>), Option<Rc<Receiver>>>>,
+    /// What each mail secret makes of each header.
+    tried: RefCell<HashMap<Attempt, Option<Rc<Receiver>>>>,
+    /// The mail of each epoch.
+    mail: OnceCell<Vec<Letters>>,
+    /// The entries of each journal that was read, by its key.
+    journals: RefCell<HashMap<[u8; 32], Rc<Entries>>>,
+}
+
+/// A mail secret and the id of a header.
+type Attempt = ([u8; 32], Vec<u8>);
+
+/// The entries of a journal, in every version.
+type Entries = Vec<Vec<u8>>;
+
+/// Headers and what refers to them, each with the header's id.
+#[derive(Default)]
+struct Letters {
+    headers: Vec<(Vec<u8>, Vec<u8>)>,
+    items: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Image {
@@ -56,18 +73,49 @@ impl Image {
         for (instance, partition, address, value) in written {
             rows.entry((*instance, *partition, *address)).or_default().push(value.clone());
         }
-        Self { rows, tables: Tables::open(sectors, images), tried: RefCell::default() }
+        let tables = Tables::open(sectors, images);
+        Self { rows, tables, tried: RefCell::default(), mail: OnceCell::new(), journals: RefCell::default() }
     }
 
     /// This image and a later one of the same machine.
-    pub(super) fn and(mut self, later: Self) -> Self {
-        self.tables.add(later.tables);
-        self.rows = later.rows;
-        self
+    pub(super) fn and(self, later: Self) -> Self {
+        let mut tables = self.tables;
+        tables.add(later.tables);
+        Self { tables, rows: later.rows, ..Self::with(&[], &[], &[]) }
     }
 
     fn versions(&self, instance: Instance, partition: Partition, address: &Address) -> &[Vec<u8>] {
         self.rows.get(&(instance, partition, *address)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The mail of every epoch, outside its seal to somebody.
+    fn letters(&self) -> Vec<Letters> {
+        let servers = self.tables.servers();
+        let epochs = self.tables.epochs();
+        pairs(&servers, &epochs)
+            .map(|(server, (partition, epoch))| self.letters_of(server, *partition, epoch))
+            .collect()
+    }
+
+    fn letters_of(&self, server: &Key, partition: Partition, epoch: &Key) -> Letters {
+        let number = (u64::from(partition.class.code()) << 56) | (u64::from(partition.serial) << 16);
+        let context = Context { partition, kind: RowKind::Mail };
+        let key = derive(Usage::MailCipher, epoch, &[]);
+        let mut letters = Letters::default();
+        let (mut index, mut absent) = (0_u64, 0);
+        while absent < 40 {
+            let name = [number.to_le_bytes(), index.to_le_bytes()].concat();
+            let place = address(server, Usage::MailAddress, &name);
+            let versions = self.versions(Instance::Inbox, partition, &place);
+            absent = if versions.is_empty() { absent + 1 } else { 0 };
+            for row in versions {
+                let Ok(plain) = open_one(&key, context, &place, row.clone()) else { continue };
+                let letter = (plain[1..9].to_vec(), plain[9..].to_vec());
+                if plain[0] == b'h' { letters.headers.push(letter) } else { letters.items.push(letter) }
+            }
+            index += 1;
+        }
+        letters
     }
 }
 
@@ -220,33 +268,16 @@ impl Thief<'_> {
 
     fn read_mail(&mut self) {
         let image = self.image;
-        for (server, (partition, epoch)) in pairs_of(image.tables.servers(), image.tables.epochs()) {
-            let number = (u64::from(partition.class.code()) << 56) | (u64::from(partition.serial) << 16);
-            let context = Context { partition, kind: RowKind::Mail };
-            let (mut headers, mut items) = (Vec::new(), Vec::new());
-            let (mut index, mut absent) = (0_u64, 0);
-            while absent < 40 {
-                let name = [number.to_le_bytes(), index.to_le_bytes()].concat();
-                let place = address(&server, Usage::MailAddress, &name);
-                let versions = image.versions(Instance::Inbox, partition, &place);
-                absent = if versions.is_empty() { absent + 1 } else { 0 };
-                for row in versions {
-                    let key = derive(Usage::MailCipher, &epoch, &[]);
-                    let Ok(plain) = open_one(&key, context, &place, row.clone()) else { continue };
-                    let (kind, id, rest) = (plain[0], plain[1..9].to_vec(), plain[9..].to_vec());
-                    if kind == b'h' { headers.push((id, rest)) } else { items.push((id, rest)) }
-                }
-                index += 1;
-            }
-            self.open_letters(&headers, &items);
+        for letters in image.mail.get_or_init(|| image.letters()) {
+            self.open_letters(letters);
         }
     }
 
-    fn open_letters(&mut self, headers: &[(Vec<u8>, Vec<u8>)], items: &[(Vec<u8>, Vec<u8>)]) {
+    fn open_letters(&mut self, letters: &Letters) {
         let secrets: Vec<_> = self.known.mail.iter().map(|(name, secret)| (*name, secret.clone())).collect();
         for (name, (secret, account)) in secrets {
             let info = [&b"lethe/v1/mail"[..], &account.0].concat();
-            for (id, header) in headers {
+            for (id, header) in &letters.headers {
                 let receive = || {
                     let (encapsulation, check) = header.split_at(1120);
                     let receiver = Receiver::new(&secret, &info, encapsulation).unwrap();
@@ -255,7 +286,7 @@ impl Thief<'_> {
                 let mut tried = self.image.tried.borrow_mut();
                 let Some(receiver) = tried.entry((name, id.clone())).or_insert_with(receive).clone() else { continue };
                 drop(tried);
-                for (_, item) in items.iter().filter(|(of, _)| of == id) {
+                for (_, item) in letters.items.iter().filter(|(of, _)| of == id) {
                     let Some(plain) = receiver.open(id, item) else { continue };
                     self.read_text(&plain);
                     let letter: Value = serde_json::from_slice(&plain).unwrap();
@@ -312,9 +343,4 @@ fn bytes(value: &Value) -> Vec<u8> {
 
 fn pairs<'a, A, B>(left: &'a [A], right: &'a [B]) -> impl Iterator<Item = (&'a A, &'a B)> {
     left.iter().flat_map(move |a| right.iter().map(move |b| (a, b)))
-}
-
-fn pairs_of<A: Clone, B: Clone>(left: Vec<A>, right: impl IntoIterator<Item = B>) -> Vec<(A, B)> {
-    let right: Vec<B> = right.into_iter().collect();
-    left.iter().flat_map(|a| right.iter().map(move |b| (a.clone(), b.clone()))).collect()
 }

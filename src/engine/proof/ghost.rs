@@ -43,6 +43,8 @@ pub(super) struct Room {
     /// Who may do everything in it.
     pub(super) founder: String,
     pub(super) public: bool,
+    /// Whether only the founder may invite: it was founded as a public room.
+    pub(super) guarded: bool,
     /// Members who may have to wait for another one to come.
     pub(super) behind: BTreeSet<String>,
 }
@@ -88,10 +90,15 @@ impl Ghost {
                 }
             }
             Step::Deactivate { name } => self.end(name),
-            Step::Wake { .. } => {}
+            Step::Wake { .. } | Step::Knock { .. } => {}
             Step::Create { by, label, public, invite } => {
-                let mut room =
-                    Room { founder: by.clone(), public: *public, all: BTreeSet::from([*label]), ..Room::default() };
+                let mut room = Room {
+                    founder: by.clone(),
+                    public: *public,
+                    guarded: *public,
+                    all: BTreeSet::from([*label]),
+                    ..Room::default()
+                };
                 room.members.insert(by.clone(), true);
                 room.members.extend(invite.iter().map(|who| (who.clone(), false)));
                 if cut {
@@ -109,7 +116,6 @@ impl Ghost {
             Step::Join { room, who } => {
                 self.room(*room).members.insert(who.clone(), true);
             }
-            Step::Knock { .. } => {}
             Step::Out { room, who, .. } => self.out(*room, who),
             Step::Access { room, public, .. } => self.room(*room).public = *public,
             Step::Send { room, fact, .. } => {

@@ -193,8 +193,11 @@ impl Stage {
     /// Wakes whom a step needs.
     async fn prepare(&mut self, step: &Step) -> Result<(), String> {
         let name = match step {
-            Step::Logout { name, .. } | Step::Password { name, .. } | Step::Secret { name, .. } => Some(name),
-            Step::Deactivate { name } | Step::Relogin { name, .. } => Some(name),
+            Step::Logout { name, .. }
+            | Step::Password { name, .. }
+            | Step::Secret { name, .. }
+            | Step::Deactivate { name }
+            | Step::Relogin { name, .. } => Some(name),
             Step::Create { by, .. } | Step::Invite { by, .. } | Step::Out { by, .. } | Step::Access { by, .. } => {
                 Some(by)
             }

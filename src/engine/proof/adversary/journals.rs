@@ -1,8 +1,10 @@
 //! Keeps, windows and packs.
 
+use std::rc::Rc;
+
 use serde_json::Value;
 
-use super::{Thief, from};
+use super::{Entries, Thief, from};
 use crate::{
     journal::WindowRecord,
     seal::{
@@ -24,16 +26,10 @@ impl Thief<'_> {
         if !self.known.read.insert(*keep.expose()) {
             return;
         }
-        let rows = RowKey::new(&keep);
-        let context = |kind| Context { partition: Partition::FOREVER, kind };
-        let mut entries = self.journal(&rows, context(RowKind::Checkpoint), &Primer::default(), 0..1);
-        let Some(checkpoint) = entries.first() else { return };
-        let primer = Primer::new(checkpoint.get(..2048).unwrap_or(checkpoint));
-        entries.extend(self.journal(&rows, context(RowKind::Entry), &primer, 1..u64::MAX));
-        for entry in entries {
+        for entry in self.once(&keep, || self.keep(&keep)).iter() {
             self.loot.opened += 1;
-            self.read_text(&entry);
-            let lines: Vec<Value> = serde_json::from_slice(&entry).unwrap();
+            self.read_text(entry);
+            let lines: Vec<Value> = serde_json::from_slice(entry).unwrap();
             for line in &lines {
                 self.read_line(slot, line);
             }
@@ -46,16 +42,36 @@ impl Thief<'_> {
             if partition != record.partition || !self.known.read.insert(*window.expose()) {
                 continue;
             }
-            let context = |kind| Context { partition, kind };
-            let rows = RowKey::new(&window);
-            let mut entries = self.journal(&rows, context(RowKind::Window), &record.primer, 0..u64::MAX);
-            let packs = RowKey::new(&pack_key(&window));
-            entries.extend(self.journal(&packs, context(RowKind::Pack), &record.primer, 0..u64::MAX));
-            for entry in entries {
+            for entry in self.once(&window, || self.window(&window, record)).iter() {
                 self.loot.opened += 1;
-                self.read_text(&entry);
+                self.read_text(entry);
             }
         }
+    }
+
+    /// What `read` gives for the journal of `key`, read once an image.
+    fn once(&self, key: &Key, read: impl FnOnce() -> Entries) -> Rc<Entries> {
+        let mut journals = self.image.journals.borrow_mut();
+        Rc::clone(journals.entry(*key.expose()).or_insert_with(|| Rc::new(read())))
+    }
+
+    fn keep(&self, keep: &Key) -> Entries {
+        let rows = RowKey::new(keep);
+        let context = |kind| Context { partition: Partition::FOREVER, kind };
+        let mut entries = self.journal(&rows, context(RowKind::Checkpoint), &Primer::default(), 0..1);
+        let Some(checkpoint) = entries.first() else { return entries };
+        let primer = Primer::new(checkpoint.get(..2048).unwrap_or(checkpoint));
+        entries.extend(self.journal(&rows, context(RowKind::Entry), &primer, 1..u64::MAX));
+        entries
+    }
+
+    fn window(&self, window: &Key, record: &WindowRecord) -> Entries {
+        let context = |kind| Context { partition: record.partition, kind };
+        let rows = RowKey::new(window);
+        let mut entries = self.journal(&rows, context(RowKind::Window), &record.primer, 0..u64::MAX);
+        let packs = RowKey::new(&pack_key(window));
+        entries.extend(self.journal(&packs, context(RowKind::Pack), &record.primer, 0..u64::MAX));
+        entries
     }
 
     fn read_line(&mut self, slot: SlotId, line: &Value) {
@@ -79,7 +95,7 @@ impl Thief<'_> {
     }
 
     /// Every entry of a journal in every version the medium has seen.
-    fn journal(&self, key: &RowKey, cx: Context, primer: &Primer, indices: std::ops::Range<u64>) -> Vec<Vec<u8>> {
+    fn journal(&self, key: &RowKey, cx: Context, primer: &Primer, indices: std::ops::Range<u64>) -> Entries {
         let mut entries = Vec::new();
         let mut absent = 0;
         for index in indices {
