@@ -45,8 +45,17 @@ pub(super) struct Room {
     pub(super) public: bool,
     /// Whether only the founder may invite: it was founded as a public room.
     pub(super) guarded: bool,
+    /// Whether it turned public and the power was cut before its key lay in the house: it may wait for a member.
+    pub(super) unlisted: bool,
     /// Members who may have to wait for another one to come.
     pub(super) behind: BTreeSet<String>,
+}
+
+impl Room {
+    /// Whether anybody who has an account opens it.
+    pub(super) fn opens_for_all(&self) -> bool {
+        self.public && !self.unlisted
+    }
 }
 
 impl Ghost {
@@ -117,7 +126,11 @@ impl Ghost {
                 self.room(*room).members.insert(who.clone(), true);
             }
             Step::Out { room, who, .. } => self.out(*room, who),
-            Step::Access { room, public, .. } => self.room(*room).public = *public,
+            Step::Access { room, public, .. } => {
+                let room = self.room(*room);
+                room.public = *public;
+                room.unlisted = *public && cut;
+            }
             Step::Send { room, fact, .. } => {
                 let room = self.room(*room);
                 room.said.insert(*fact);
@@ -133,6 +146,10 @@ impl Ghost {
                 room.said.remove(fact);
                 room.redacted.insert(*fact);
             }
+        }
+        // Whoever acts in a room is a member who has opened it.
+        if !cut && let Some(room) = step.room().and_then(|label| self.rooms.get_mut(&label)) {
+            room.unlisted = false;
         }
     }
 

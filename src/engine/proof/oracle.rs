@@ -160,7 +160,7 @@ async fn somebody_comes(machine: &Machine, ghost: &Ghost) -> Result<(), String> 
     let account = engine.accounts.open(&user(name)).unwrap();
     for (label, room) in &ghost.rooms {
         let entitled = room.members.contains_key(name) && !room.behind.contains(name);
-        if (entitled || room.public) && super::stage::reach(&engine, *label, &account).await.is_err() {
+        if (entitled || room.opens_for_all()) && super::stage::reach(&engine, *label, &account).await.is_err() {
             return Err(format!("I5 room {label} does not open for {name} alone"));
         }
     }
@@ -191,7 +191,7 @@ async fn come(machine: &Machine, engine: &Arc<Engine>, ghost: &Ghost, name: &str
 
 /// Whether some member need not wait for another.
 fn reachable(room: &Room) -> bool {
-    room.public || room.members.keys().any(|name| !room.behind.contains(name))
+    room.opens_for_all() || room.members.keys().any(|name| !room.behind.contains(name))
 }
 
 fn random_seed(machine: &Machine) -> u64 {

@@ -101,6 +101,23 @@ pub(super) enum Step {
     },
 }
 
+impl Step {
+    /// The label of the room it happens in.
+    pub(super) fn room(&self) -> Option<u32> {
+        match self {
+            Self::Invite { room, .. }
+            | Self::Join { room, .. }
+            | Self::Knock { room, .. }
+            | Self::Out { room, .. }
+            | Self::Access { room, .. }
+            | Self::Send { room, .. }
+            | Self::State { room, .. }
+            | Self::Redact { room, .. } => Some(*room),
+            _ => None,
+        }
+    }
+}
+
 /// An engine, the machine it runs on, and what must be true of it.
 pub(super) struct Stage {
     pub(super) machine: Machine,
