@@ -1,6 +1,6 @@
 //! Every operation, cut at every disk step until it completes.
 
-use super::stage::{End, Stage, Step};
+use super::stage::{End, Stage, Step, reach};
 
 /// Two who share a room with a cold or open third, and a fourth who is a stranger.
 async fn scene(seed: u64) -> Stage {
@@ -165,6 +165,30 @@ async fn a_public_room_lets_in_and_turns_private() {
     let close = Step::Access { room: label, by: s("al"), public: false };
     everywhere(&stage, &["di"], &close).await;
     everywhere(&stage, &["bo"], &close).await;
+}
+
+#[tokio::test]
+async fn a_room_that_turned_public_in_a_cut_waits_for_one_member() {
+    let mut stage = scene(16).await;
+    let label = room(&mut stage).await;
+    let open = Step::Access { room: label, by: s("al"), public: true };
+    let mut waited = false;
+    for cut in 0.. {
+        let mut copy = stage.copy(cut).await;
+        let end = copy.attempt(&open, Some(cut)).await.unwrap();
+        if end == End::Done {
+            break;
+        }
+        let di = copy.come("di").await.unwrap();
+        if end == End::New && reach(&copy.engine, label, &di).await.is_err() {
+            waited = true;
+            copy.come("bo").await.unwrap();
+            copy.reboot().await;
+            let di = copy.come("di").await.unwrap();
+            reach(&copy.engine, label, &di).await.unwrap();
+        }
+    }
+    assert!(waited, "some cut lies between the event and the key");
 }
 
 #[tokio::test]
