@@ -1,7 +1,7 @@
 //! Simplified sliding sync (MSC4186): a client names the rooms it wants to know of and what of them, and is told what it
 //! has not been told before.
 //!
-//! Owns connections, which lie in RAM only: after a restart a client is told that its position is unknown, and starts
+//! Owns connections, which lie in RAM only: after a restart a client is told everything again, as if it started
 //! afresh. Changes nothing but the to-device messages a client acknowledges.
 
 mod connection;

@@ -39,6 +39,8 @@ pub(super) struct State {
     pub(super) data: Option<u64>,
     /// Whose devices the client follows, and the house's stamp at that time.
     pub(super) people: Option<(People, u64)>,
+    /// The count of the vault up to which signatures on others' keys were told.
+    pub(super) signed: Option<u64>,
     /// Key counts.
     pub(super) keys: Option<(BTreeMap<String, u64>, Vec<String>)>,
     /// When the answer was made.
@@ -95,6 +97,8 @@ pub(super) struct Connections(Mutex<Table>);
 
 #[derive(Default)]
 struct Table {
+    /// Tells this process's positions from those of others.
+    process: Option<u64>,
     all: HashMap<Name, Connection>,
     clock: u64,
 }
@@ -106,6 +110,9 @@ struct Connection {
     states: VecDeque<(u64, Arc<State>)>,
 }
 
+/// Digits of a tag: the process in the upper half, the connection in the lower.
+const TAG_DIGITS: usize = 16;
+
 /// A `pos`.
 #[derive(Clone, Copy)]
 pub(super) struct Pos {
@@ -115,14 +122,14 @@ pub(super) struct Pos {
 
 impl Pos {
     fn parse(text: &str) -> Option<Self> {
-        let (tag, number) = text.split_once('_')?;
+        let (tag, number) = text.split_once('_').filter(|(tag, _)| tag.len() == TAG_DIGITS)?;
         Some(Self { tag: u64::from_str_radix(tag, 16).ok()?, number: number.parse().ok()? })
     }
 
     /// Its text.
     #[must_use]
     pub(super) fn text(self) -> String {
-        format!("{:x}_{}", self.tag, self.number)
+        format!("{:016x}_{}", self.tag, self.number)
     }
 }
 
@@ -137,17 +144,22 @@ impl Connections {
         let mut table = self.0.lock();
         table.clock += 1;
         let used = table.clock;
-        let Some(pos) = pos else {
-            let mut tag = [0; 8];
-            random.fill(&mut tag);
+        let mut drawn = [0; 8];
+        random.fill(&mut drawn);
+        let [drawn, fresh] =
+            [&drawn[..4], &drawn[4..]].map(|half| half.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
+        let process = *table.process.get_or_insert(fresh);
+        let pos = pos.map(|pos| Pos::parse(pos).ok_or(Error::UnknownPos)).transpose()?;
+        // A position of a process that ended is not an error: the client is told everything again. An error would make
+        // it forget which rooms it wanted to see.
+        let Some(pos) = pos.filter(|pos| pos.tag >> 32 == process) else {
             let start = Arc::new(State::default());
-            let pos = Pos { tag: u64::from_le_bytes(tag), number: 0 };
+            let pos = Pos { tag: process << 32 | drawn, number: 0 };
             let states = VecDeque::from([(0, Arc::clone(&start))]);
             table.all.insert(name.clone(), Connection { tag: pos.tag, next: 1, used, states });
             table.shrink(name);
             return Ok((pos, start));
         };
-        let pos = Pos::parse(pos).ok_or(Error::UnknownPos)?;
         let connection = table.all.get_mut(name).filter(|connection| connection.tag == pos.tag);
         let connection = connection.ok_or(Error::UnknownPos)?;
         let known = connection.states.iter().find(|(number, _)| *number == pos.number);

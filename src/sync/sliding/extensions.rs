@@ -1,6 +1,9 @@
 //! Extensions: what is told beside the rooms.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use ruma::{OwnedRoomId, UserId};
 use serde_json::{Value, json};
@@ -103,10 +106,16 @@ impl Extending<'_> {
         let known = before.as_ref().map(|(people, _)| people.clone()).unwrap_or_default();
         let people = People::of(self.rooms, account, self.vault, &known);
         // A client that starts afresh may have missed any change: it looks at everybody it follows again.
-        let lists = match &before {
+        let mut lists = match &before {
             Some((people_before, stamp)) => DeviceLists::between(people_before, *stamp, &people, self.house),
             None => DeviceLists { changed: people.users().cloned().collect(), left: Vec::new() },
         };
+        // Signatures on others' keys are seen by the account's own devices alone.
+        if let Some(told) = self.state.signed.replace(self.vault.count) {
+            let signed = self.vault.signatures.iter().filter(|(_, made)| made.at > told);
+            let signed: BTreeSet<_> = signed.map(|((user, _), _)| user.clone()).collect();
+            lists.changed.extend(signed.into_iter().filter(|user| !lists.changed.contains(user)).collect::<Vec<_>>());
+        }
         self.state.people = Some((people, self.house.stamp));
         let counts = parts::one_time_keys(self.vault, device);
         let unused = parts::unused_fallback_keys(self.house, &account.user_id, device);
