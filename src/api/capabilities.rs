@@ -28,3 +28,12 @@ async fn capabilities(services: Arc<Services>, _request: Ruma<Request>) -> Resul
     capabilities.profile_fields = Some(ProfileFieldsCapability::new(true));
     Ok(Response::new(capabilities))
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_version_that_can_be_configured_can_be_made() {
+        let configured = crate::config::Config::default().rooms.versions;
+        assert_eq!(configured, crate::event::SUPPORTED);
+    }
+}

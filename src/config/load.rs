@@ -117,7 +117,7 @@ impl Config {
                 "rooms.default_version",
                 "expected one of `rooms.versions`",
             ),
-            (!self.rooms.versions.iter().all(is_supported), "rooms.versions", "expected versions \"6\" to \"12\""),
+            (!self.rooms.versions.iter().all(is_supported), "rooms.versions", "expected versions \"10\" to \"12\""),
             (
                 !self.turn.uris.is_empty() && self.turn.secret.is_none(),
                 "turn.secret",
@@ -134,7 +134,7 @@ impl Config {
 
 /// Versions with state resolution 2 and strict canonical JSON.
 fn is_supported(version: &ruma::RoomVersionId) -> bool {
-    version.as_str().parse::<u8>().is_ok_and(|number| (6..=12).contains(&number))
+    version.as_str().parse::<u8>().is_ok_and(|number| (10..=12).contains(&number))
 }
 
 fn read_secret(key: &str, value: &mut Option<Secret>, file: Option<&PathBuf>) -> Result<(), Error> {
@@ -286,6 +286,7 @@ mod tests {
             ("[retention]\nmin = \"40d\"", "retention.default"),
             ("[retention]\nto_device = \"1d\"", "retention.to_device"),
             ("[rooms]\nversions = [\"5\"]\ndefault_version = \"5\"", "rooms.versions"),
+            ("[rooms]\nversions = [\"9\", \"12\"]", "rooms.versions"),
             ("[server]\nlisten = []", "server.listen"),
             ("[time]\nbucket = \"6m\"", "time.bucket"),
             ("[turn]\nuris = [\"turn:a\"]", "turn.secret"),
