@@ -143,18 +143,7 @@ impl Account {
         };
         let mut batch = Batch::default();
         let prepared = vault.prepare_rewrite(journals, None, &mut rewrite, &mut batch)?;
-        let change = prepared.change(vault.identity());
-        let done = async {
-            journals.store.commit(batch).await?;
-            Ok(journals.slots.commit(vec![change]).await?)
-        };
-        let done = done.await;
-        let mut after = Batch::default();
-        if done.is_ok() {
-            vault.adopt(prepared, &mut after);
-        }
-        vault.finish(done)?;
-        Ok(journals.store.commit(after).await?)
+        vault.commit_generation(journals, prepared, batch).await
     }
 
     /// How many keys a backup version has.

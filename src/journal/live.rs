@@ -11,7 +11,7 @@ use std::{
 use parking_lot::RwLock;
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::{Error, Identity, Journals, Ledger, Owner};
+use super::{Error, Identity, Journals, Ledger, Owner, Prepared};
 use crate::store::Batch;
 
 /// An open owner that is shared.
@@ -75,18 +75,7 @@ impl<L: Ledger + Clone> Live<L> {
         }
         let mut batch = Batch::default();
         let prepared = writing.prepare(journals, None, &mut batch)?;
-        let change = prepared.change(writing.identity());
-        let done = async {
-            journals.store.commit(batch).await?;
-            Ok(journals.slots.commit(vec![change]).await?)
-        };
-        let done = done.await;
-        let mut after = Batch::default();
-        if done.is_ok() {
-            writing.adopt(prepared, &mut after);
-        }
-        writing.finish(done)?;
-        Ok(journals.store.commit(after).await?)
+        writing.commit_generation(journals, prepared, batch).await
     }
 }
 
@@ -95,6 +84,27 @@ impl<L: Ledger + Clone> Writing<'_, L> {
     pub async fn commit(mut self, journals: &Journals, batch: Batch) -> Result<(), Error> {
         let done = journals.store.commit(batch).await;
         self.finish(done.map_err(Error::from))
+    }
+
+    /// Commits a generation: the rows in `batch` first, then the slot that makes it current.
+    pub async fn commit_generation(
+        mut self,
+        journals: &Journals,
+        prepared: Prepared,
+        batch: Batch,
+    ) -> Result<(), Error> {
+        let change = prepared.change(self.identity());
+        let done = async {
+            journals.store.commit(batch).await?;
+            Ok(journals.slots.commit(vec![change]).await?)
+        };
+        let done = done.await;
+        let mut after = Batch::default();
+        if done.is_ok() {
+            self.adopt(prepared, &mut after);
+        }
+        self.finish(done)?;
+        Ok(journals.store.commit(after).await?)
     }
 
     /// Ends a write whose commit went elsewhere and ended as `outcome`.

@@ -105,10 +105,15 @@ impl Window {
     /// A window without rows, under `epoch`'s key.
     pub(super) fn new(record: WindowRecord, epoch: &Key) -> Self {
         let key = window_key(epoch, &record.secret);
+        Self::unread(record, RowKey::new(&key), RowKey::new(&pack_key(&key)))
+    }
+
+    /// A window of which nothing has been read or written.
+    fn unread(record: WindowRecord, rows: RowKey, pack_rows: RowKey) -> Self {
         Self {
             record,
-            rows: RowKey::new(&key),
-            pack_rows: RowKey::new(&pack_key(&key)),
+            rows,
+            pack_rows,
             next: 0,
             last: EntryHash::NONE,
             packs: Vec::new(),
@@ -240,18 +245,7 @@ impl Window {
 
     /// Reads every entry again.
     pub(super) fn read(&self, journals: &Journals) -> Result<Vec<(Position, Vec<u8>)>, Error> {
-        let mut again = Self {
-            record: self.record.clone(),
-            rows: self.rows.clone(),
-            pack_rows: self.pack_rows.clone(),
-            next: 0,
-            last: EntryHash::NONE,
-            packs: Vec::new(),
-            pack_next: 0,
-            pack_last: EntryHash::NONE,
-            packed_to: 0,
-            loose: 0,
-        };
+        let mut again = Self::unread(self.record.clone(), self.rows.clone(), self.pack_rows.clone());
         let mut entries = Vec::new();
         again.load(journals, &mut |position, plain| {
             entries.push((position, plain));
