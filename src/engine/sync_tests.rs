@@ -2,38 +2,23 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ruma::{CanonicalJsonObject, OwnedRoomId, RoomVersionId};
+use ruma::OwnedRoomId;
 use serde_json::{Value, json, value::to_raw_value};
 use tokio::sync::watch;
 
 use super::{
     Engine,
-    testing::{Machine, register},
+    testing::{Machine, founded, register},
 };
 use crate::{
     accounts::{Addressed, LoggedIn, Session},
     event::{Draft, build::content_from},
-    rooms::{Change, Room, create},
+    rooms::{Change, Room},
     sync::classic::{Ask, Error, Filter},
 };
 
 async fn room(engine: &Engine, by: &Session, with: &[&Session]) -> Arc<Room> {
-    let request = create::CreateRoom {
-        creator: create::Person { user: by.account.user_id.clone(), profile: CanonicalJsonObject::new() },
-        version: RoomVersionId::V12,
-        preset: Some(create::Preset::Private),
-        published: false,
-        name: None,
-        topic: None,
-        alias: None,
-        initial_state: Vec::new(),
-        creation_content: CanonicalJsonObject::new(),
-        power_level_content_override: CanonicalJsonObject::new(),
-        invite: Vec::new(),
-        is_direct: false,
-    };
-    let drafts = create::plan(&request).unwrap().drafts;
-    let room = engine.rooms.found(&by.account, RoomVersionId::V12, None, drafts).await.unwrap();
+    let room = founded(engine, by).await;
     for other in with {
         engine.rooms.invite(&room, &by.account.user_id, &other.account.user_id, Change::default()).await.unwrap();
         engine.rooms.join(&room, &other.account, Change::default()).await.unwrap();

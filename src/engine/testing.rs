@@ -2,15 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ruma::{RoomVersionId, owned_server_name};
+use ruma::{CanonicalJsonObject, RoomVersionId, owned_server_name};
 
 use super::{Engine, Settings};
 use crate::{
-    accounts::{self, LoggedIn, NewDevice},
+    accounts::{self, LoggedIn, NewDevice, Session},
     clock::{Clock, ManualClock, Timestamp},
     media,
     random::{Random, SeededRandom},
-    rooms,
+    rooms::{self, Room, create},
     seal::slots::MemoryMedium,
     secret::SecretText,
     store::{Class, MemoryBackend, Store},
@@ -101,4 +101,24 @@ pub(crate) async fn register(engine: &Engine, name: &str) -> LoggedIn {
     let registered =
         engine.accounts.register(name, password, Some(NewDevice::default()), false, |_| Ok(Vec::new())).await;
     registered.expect("a free name").1.expect("a device")
+}
+
+/// Founds a private room.
+pub(crate) async fn founded(engine: &Engine, by: &Session) -> Arc<Room> {
+    let request = create::CreateRoom {
+        creator: create::Person { user: by.account.user_id.clone(), profile: CanonicalJsonObject::new() },
+        version: RoomVersionId::V12,
+        preset: Some(create::Preset::Private),
+        published: false,
+        name: None,
+        topic: None,
+        alias: None,
+        initial_state: Vec::new(),
+        creation_content: CanonicalJsonObject::new(),
+        power_level_content_override: CanonicalJsonObject::new(),
+        invite: Vec::new(),
+        is_direct: false,
+    };
+    let drafts = create::plan(&request).expect("a plain room").drafts;
+    engine.rooms.found(&by.account, RoomVersionId::V12, None, drafts).await.expect("a room")
 }

@@ -4,38 +4,18 @@ mod e2ee;
 
 use std::sync::Arc;
 
-use ruma::{CanonicalJsonObject, OwnedRoomId, RoomVersionId, events::room::member::MembershipState};
+use ruma::{OwnedRoomId, events::room::member::MembershipState};
 
 use super::{
     Engine,
-    testing::{Machine, register},
+    testing::{Machine, founded, register},
 };
 use crate::{
     accounts::{Error, LoggedIn, NewDevice, Session, vault::Fact},
     event::{Draft, build::content_from},
-    rooms::{Change, Room, create},
+    rooms::{Change, Room},
     secret::SecretText,
 };
-
-async fn room(engine: &Engine, by: &Session) -> Arc<Room> {
-    let creator = create::Person { user: by.account.user_id.clone(), profile: CanonicalJsonObject::new() };
-    let request = create::CreateRoom {
-        creator,
-        version: RoomVersionId::V12,
-        preset: Some(create::Preset::Private),
-        published: false,
-        name: None,
-        topic: None,
-        alias: None,
-        initial_state: Vec::new(),
-        creation_content: CanonicalJsonObject::new(),
-        power_level_content_override: CanonicalJsonObject::new(),
-        invite: Vec::new(),
-        is_direct: false,
-    };
-    let plan = create::plan(&request).unwrap();
-    engine.rooms.found(&by.account, RoomVersionId::V12, None, plan.drafts).await.unwrap()
-}
 
 async fn say(engine: &Engine, room: &Arc<Room>, by: &Session, text: &str) {
     let content = content_from(&format!(r#"{{"msgtype":"m.text","body":"{text}"}}"#)).unwrap();
@@ -64,7 +44,7 @@ async fn everything_is_there_after_a_restart() {
     let machine = Machine::new(1);
     let engine = machine.start().await;
     let (al, bo) = (register(&engine, "al").await, register(&engine, "bo").await);
-    let open = room(&engine, &al.session).await;
+    let open = founded(&engine, &al.session).await;
     say(&engine, &open, &al.session, "one").await;
     let id: OwnedRoomId = open.id.clone();
     engine.rooms.invite(&open, &al.user_id, &bo.user_id, Change::default()).await.unwrap();
@@ -98,7 +78,7 @@ async fn an_invitation_reaches_a_cold_account() {
     let (al, bo) = (register(&engine, "al").await, register(&engine, "bo").await);
     let engine = reboot(&machine).await;
     let session = come(&engine, &al).await;
-    let open = room(&engine, &session).await;
+    let open = founded(&engine, &session).await;
     engine.rooms.invite(&open, &al.user_id, &bo.user_id, Change::default()).await.unwrap();
     let engine = reboot(&machine).await;
     let session = come(&engine, &bo).await;
@@ -114,7 +94,7 @@ async fn who_left_does_not_open_what_follows() {
     let machine = Machine::new(3);
     let engine = machine.start().await;
     let (al, bo, cy) = (register(&engine, "al").await, register(&engine, "bo").await, register(&engine, "cy").await);
-    let open = room(&engine, &al.session).await;
+    let open = founded(&engine, &al.session).await;
     for who in [&bo, &cy] {
         engine.rooms.invite(&open, &al.user_id, &who.user_id, Change::default()).await.unwrap();
         engine.rooms.join(&open, &who.session.account, Change::default()).await.unwrap();
@@ -141,7 +121,7 @@ async fn generations_and_packs_lose_nothing() {
     let machine = Machine::new(4);
     let engine = machine.start().await;
     let al = register(&engine, "al").await;
-    let open = room(&engine, &al.session).await;
+    let open = founded(&engine, &al.session).await;
     let mut texts = Vec::new();
     for count in 0..200 {
         texts.push(format!("number {count}"));
@@ -188,7 +168,7 @@ async fn an_ordinary_encrypted_event_fits_the_smallest_row() {
     let machine = Machine::new(6);
     let engine = machine.start().await;
     let al = register(&engine, "alexandra.example").await;
-    let open = room(&engine, &al.session).await;
+    let open = founded(&engine, &al.session).await;
     let noise = |length: usize| {
         let mut bytes = vec![0; length];
         machine.random.fill(&mut bytes);
