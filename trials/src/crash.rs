@@ -24,6 +24,9 @@ use crate::{
 /// Accounts that write at once.
 const WORKERS: usize = 4;
 
+/// One-time keys of an algorithm that the server keeps for a device.
+const MOST_KEYS: usize = 1000;
+
 /// What one account was told, and what it asked for without hearing back.
 struct Worker {
     name: String,
@@ -205,7 +208,7 @@ impl Worker {
         let counts = self.client.post("/_matrix/client/v3/keys/upload", &json!({})).expect("an answer").json();
         let stored = counts["one_time_key_counts"]["signed_curve25519"].as_u64().unwrap_or(0);
         assert!(
-            stored >= self.keys.len().min(50) as u64,
+            stored >= self.keys.len().min(MOST_KEYS) as u64,
             "one-time keys of {}: {stored} of {}",
             self.name,
             self.keys.len()
