@@ -7,6 +7,7 @@
 
 mod front;
 pub mod json;
+mod routes;
 pub mod ruma;
 pub mod services;
 pub mod session;
@@ -31,6 +32,7 @@ mod presence;
 mod profile;
 mod push;
 mod read_markers;
+mod refused;
 mod register;
 mod relations;
 mod retention;
@@ -53,6 +55,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub use self::{
     front::answer,
+    routes::{Operation, Refusal, Routes},
     ruma::{Ruma, RumaRouter},
     services::Services,
     session::{Authenticate, BoxFuture, Doorkeeper, Session},
@@ -60,11 +63,23 @@ pub use self::{
 };
 use crate::error::Error;
 
-/// The router while families add themselves.
-pub type Routes = Router<Arc<Services>>;
-
 /// Every endpoint, ready to be served through [`answer`].
 pub fn router(services: Arc<Services>) -> Router {
+    families()
+        .into_router()
+        .method_not_allowed_fallback(|| async { Error::wrong_method("Unrecognized method") })
+        .fallback(|| async { Error::unrecognised("Unrecognized request") })
+        .layer(CatchPanicLayer::custom(front::Panicked))
+        .with_state(services)
+}
+
+/// Every operation of the client-server API that this server answers, and those it refuses.
+#[must_use]
+pub fn operations() -> Vec<Operation> {
+    families().into_operations()
+}
+
+fn families() -> Routes {
     let families: &[fn(Routes) -> Routes] = &[
         account::routes,
         account_data::routes,
@@ -85,6 +100,7 @@ pub fn router(services: Arc<Services>) -> Router {
         profile::routes,
         push::routes,
         read_markers::routes,
+        refused::routes,
         register::routes,
         relations::routes,
         retention::routes,
@@ -100,13 +116,7 @@ pub fn router(services: Arc<Services>) -> Router {
         voip::routes,
         well_known::routes,
     ];
-    families
-        .iter()
-        .fold(Router::new(), |router, add| add(router))
-        .method_not_allowed_fallback(|| async { Error::wrong_method("Unrecognized method") })
-        .fallback(|| async { Error::unrecognised("Unrecognized request") })
-        .layer(CatchPanicLayer::custom(front::Panicked))
-        .with_state(services)
+    families.iter().fold(Routes::default(), |router, add| add(router))
 }
 
 #[cfg(test)]

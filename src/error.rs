@@ -95,8 +95,12 @@ plain! {
     key_too_large: BAD_REQUEST KeyTooLarge;
     /// 400: the whole profile would be too large.
     profile_too_large: BAD_REQUEST ProfileTooLarge;
-    /// 400: third-party identifiers are not supported.
+    /// 403: this third-party identifier may not be used.
     threepid_denied: FORBIDDEN ThreepidDenied;
+    /// 403: it was not proven that a third-party identifier is the caller's.
+    threepid_unverified: FORBIDDEN ThreepidAuthFailed;
+    /// 400: third-party identifiers of this kind are not supported.
+    threepid_medium: BAD_REQUEST ThreepidMediumNotSupported;
     /// 400: the server cannot check whether a join is allowed.
     unable_to_authorise_join: BAD_REQUEST UnableToAuthorizeJoin;
     /// 400: the account owner must leave the room otherwise.
@@ -189,6 +193,15 @@ impl Error {
         match &*self.0 {
             Inner::Standard { status, .. } => *status,
             Inner::Uiaa(_) => StatusCode::UNAUTHORIZED,
+        }
+    }
+
+    /// The Matrix error code; none for a round of user-interactive authentication.
+    #[must_use]
+    pub fn code(&self) -> Option<String> {
+        match &*self.0 {
+            Inner::Standard { kind, .. } => Some(kind.errcode().to_string()),
+            Inner::Uiaa(_) => None,
         }
     }
 

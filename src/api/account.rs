@@ -4,13 +4,8 @@
 use std::sync::Arc;
 
 use ruma::api::client::account::{
-    ThirdPartyIdRemovalStatus, add_3pid, bind_3pid, change_password::v3 as password, deactivate::v3 as deactivate,
-    get_3pids::v3 as threepids, request_3pid_management_token_via_email as manage_email,
-    request_3pid_management_token_via_msisdn as manage_msisdn,
-    request_password_change_token_via_email as password_email,
-    request_password_change_token_via_msisdn as password_msisdn,
-    request_registration_token_via_email as register_email, request_registration_token_via_msisdn as register_msisdn,
-    whoami::v3 as who,
+    ThirdPartyIdRemovalStatus, change_password::v3 as password, deactivate::v3 as deactivate,
+    get_3pids::v3 as threepids, whoami::v3 as who,
 };
 use serde_json::json;
 
@@ -24,17 +19,7 @@ use crate::{
 };
 
 pub(super) fn routes(router: Routes) -> Routes {
-    let router = router.ruma(whoami).ruma(change_password).ruma(end).ruma(third_party_ids);
-    let router = router
-        .ruma(|_, _: Ruma<Interactive<add_3pid::v3::Request>>| no_third_party_ids::<add_3pid::v3::Response>())
-        .ruma(|_, _: Ruma<bind_3pid::v3::Request>| no_third_party_ids::<bind_3pid::v3::Response>())
-        .ruma(|_, _: Ruma<manage_email::v3::Request>| no_third_party_ids::<manage_email::v3::Response>())
-        .ruma(|_, _: Ruma<manage_msisdn::v3::Request>| no_third_party_ids::<manage_msisdn::v3::Response>());
-    router
-        .ruma(|_, _: Ruma<password_email::v3::Request>| no_third_party_ids::<password_email::v3::Response>())
-        .ruma(|_, _: Ruma<password_msisdn::v3::Request>| no_third_party_ids::<password_msisdn::v3::Response>())
-        .ruma(|_, _: Ruma<register_email::v3::Request>| no_third_party_ids::<register_email::v3::Response>())
-        .ruma(|_, _: Ruma<register_msisdn::v3::Request>| no_third_party_ids::<register_msisdn::v3::Response>())
+    router.ruma(whoami).ruma(change_password).ruma(end).ruma(third_party_ids)
 }
 
 /// `GET /_matrix/client/v3/account/whoami`
@@ -87,14 +72,9 @@ async fn leave_everything(services: &Services, session: &Session) {
     }
 }
 
-/// `GET /_matrix/client/v3/account/3pid`
+/// `GET /_matrix/client/v3/account/3pid`: no email address or phone number is ever stored.
 async fn third_party_ids(_services: Arc<Services>, _request: Ruma<threepids::Request>) -> Result<Json, Error> {
     Ok(Json(json!({ "threepids": [] })))
-}
-
-/// No email address or phone number is ever stored.
-fn no_third_party_ids<T>() -> std::future::Ready<Result<T, Error>> {
-    std::future::ready(Err(Error::threepid_denied("Email addresses and phone numbers are not used here")))
 }
 
 /// The session of an endpoint that the specification opens to who has lost his: here there is no other proof.

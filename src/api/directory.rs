@@ -42,8 +42,7 @@ pub(super) fn routes(router: Routes) -> Routes {
         .ruma(is_listed)
         .ruma(set_listed)
         .ruma(search_public_rooms)
-        .route("/_matrix/client/v3/publicRooms", get(list_public_rooms))
-        .route("/_matrix/client/r0/publicRooms", get(list_public_rooms))
+        .answer::<public_rooms::Request>(&get(list_public_rooms))
 }
 
 /// The most rooms of one page of the directory.

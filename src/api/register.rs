@@ -36,7 +36,7 @@ async fn register(services: Arc<Services>, request: Ruma<Interactive<Request>>) 
     let flow = match services.config.registration.mode {
         Mode::Closed => return Err(Error::forbidden("Registration is closed")),
         _ if !matches!(request.kind, RegistrationKind::User) => {
-            return Err(Error::guest_forbidden("There are no guests here"));
+            return Err(Error::forbidden("There are no guests here"));
         }
         _ if request.login_type.is_some() => return Err(Error::bad_request("There are no application services")),
         Mode::Token => AuthType::RegistrationToken,

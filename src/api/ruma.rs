@@ -9,12 +9,11 @@ use std::{
 };
 
 use axum::{
-    Router,
     body::{Body, Bytes},
     extract::{RawPathParams, State},
     http::{Method, Request, Response, request::Parts},
     response::IntoResponse,
-    routing::{MethodFilter, MethodRouter, on},
+    routing::{MethodRouter, on},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use ruma::api::{
@@ -22,7 +21,12 @@ use ruma::api::{
 };
 
 use crate::{
-    api::{json, services::Services, session::Scheme},
+    api::{
+        json,
+        routes::{Routes, filter},
+        services::Services,
+        session::Scheme,
+    },
     error::Error,
 };
 
@@ -78,7 +82,7 @@ pub trait RumaRouter: Sized {
         T: OutgoingResponse + 'static;
 }
 
-impl RumaRouter for Router<Arc<Services>> {
+impl RumaRouter for Routes {
     fn ruma<R, H, F, T>(mut self, handler: H) -> Self
     where
         R: IncomingRequest<Authentication: Scheme> + Send + 'static,
@@ -103,7 +107,7 @@ impl RumaRouter for Router<Arc<Services>> {
         F: Future<Output = Result<Response<Body>, Error>> + Send + 'static,
     {
         for path in R::PATH_BUILDER.all_paths() {
-            self = self.route(&route_template(path), stream_router(handler.clone()));
+            self = self.operation::<R>(path, stream_router(handler.clone()));
         }
         self
     }
@@ -115,7 +119,7 @@ impl RumaRouter for Router<Arc<Services>> {
         F: Future<Output = Result<T, Error>> + Send + 'static,
         T: OutgoingResponse + 'static,
     {
-        self.route(&route_template(path), method_router(handler))
+        self.operation::<R>(path, method_router(handler))
     }
 }
 
@@ -189,10 +193,6 @@ where
             answer.await.unwrap_or_else(Error::into_response)
         },
     )
-}
-
-fn filter<R: IncomingRequest>() -> MethodFilter {
-    MethodFilter::try_from(R::METHOD).expect("every method of the specification has a filter")
 }
 
 /// Authenticates before the body is read, so that strangers cannot make the server collect bodies.

@@ -135,8 +135,9 @@ impl Scheme for AppserviceTokenOptional {
 impl Scheme for AppserviceToken {
     type Session = ();
 
-    /// There are no application services: their endpoints know no token.
-    async fn session(_services: &Services, _request: &Request<()>) -> Result<(), Error> {
-        Err(Error::unknown_token(false))
+    /// There are no application services: a token that is known is somebody's else, and the endpoint says so.
+    async fn session(services: &Services, request: &Request<()>) -> Result<(), Error> {
+        let token = SecretText::new(Self::extract_authentication(request)?);
+        services.sessions.session(&token).await.map(|_| ())
     }
 }

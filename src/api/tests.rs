@@ -15,7 +15,7 @@ use ruma::api::client::{
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{Authenticate, BoxFuture, Ruma, RumaRouter, Services, Session, answer, front, json::Json, uiaa};
+use super::{Authenticate, BoxFuture, Routes, Ruma, RumaRouter, Services, Session, answer, front, json::Json, uiaa};
 use crate::{
     clock::{ManualClock, Timestamp},
     config::Config,
@@ -92,8 +92,11 @@ async fn router() -> Router {
         engine,
         stopping,
     };
-    let router = Router::new().ruma(backed_up).ruma(state).ruma(log_in).ruma(panic).ruma_stream(upload);
-    router.layer(tower_http::catch_panic::CatchPanicLayer::custom(front::Panicked)).with_state(Arc::new(services))
+    let router = Routes::default().ruma(backed_up).ruma(state).ruma(log_in).ruma(panic).ruma_stream(upload);
+    router
+        .into_router()
+        .layer(tower_http::catch_panic::CatchPanicLayer::custom(front::Panicked))
+        .with_state(Arc::new(services))
 }
 
 async fn send(method: &str, path: &str, body: &str) -> (u16, Value) {

@@ -2,6 +2,7 @@
 
 mod account_data;
 mod accounts;
+mod api_table;
 mod config_example;
 mod e2ee;
 mod http;
