@@ -11,6 +11,8 @@ mod limits;
 mod load;
 mod log;
 mod media;
+mod network;
+mod outbound;
 mod presence;
 mod registration;
 mod retention;
@@ -33,6 +35,8 @@ pub use self::{
     load::Error,
     log::{Format, Level, Log},
     media::Media,
+    network::Network,
+    outbound::Outbound,
     presence::Presence,
     registration::{Mode as RegistrationMode, Registration},
     retention::Retention,
@@ -96,6 +100,8 @@ sections! {
     turn: Turn;
     /// Answers under `/.well-known/matrix/`.
     well_known: WellKnown;
+    /// Requests to other machines.
+    outbound: Outbound;
     /// Other servers.
     federation: Federation;
     /// Who is online.

@@ -27,6 +27,7 @@ use crate::{
     house::House,
     journal::Journals,
     media::{self, Media},
+    outbound,
     push::Counters,
     random::Random,
     rooms::{self, Rooms},
@@ -57,6 +58,8 @@ pub struct Engine {
     pub counters: Arc<Counters>,
     /// Classic syncs.
     pub syncs: Arc<Syncs>,
+    /// Whom to trust when other machines are contacted.
+    pub tls: outbound::Tls,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -70,6 +73,8 @@ pub struct Settings {
     pub rooms: rooms::Policy,
     /// For media.
     pub media: media::Policy,
+    /// For requests to other machines.
+    pub tls: outbound::Tls,
 }
 
 /// Why the engine does not come up.
@@ -87,6 +92,9 @@ pub enum Error {
     /// The file with registration tokens cannot be read.
     #[error("registration.tokens_file cannot be read")]
     Tokens,
+    /// The file with certification authorities cannot be used.
+    #[error(transparent)]
+    Authorities(#[from] outbound::Unreadable),
     /// The server name in the configuration is not one.
     #[error("server.name is not a server name")]
     Name,
@@ -126,7 +134,7 @@ impl Engine {
         let e2ee = E2ee::new(Arc::clone(&rooms));
         let counters = Arc::new(Counters::default());
         let syncs = Arc::new(Syncs::new(Arc::clone(&rooms), Arc::clone(&counters)));
-        Ok(Self { journals, house, accounts, rooms, e2ee, media, counters, syncs, clock })
+        Ok(Self { journals, house, accounts, rooms, e2ee, media, counters, syncs, tls: settings.tls, clock })
     }
 }
 
@@ -170,6 +178,7 @@ impl Settings {
                 quota: config.media.quota.0,
                 thumbnail_cache: config.media.thumbnail_cache.0,
             },
+            tls: outbound::Tls::trusting(config.outbound.ca_certificates.as_deref())?,
         })
     }
 }

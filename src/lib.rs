@@ -3,7 +3,7 @@
 //! The layers, top to bottom; a module uses only what stands below it (`tests/it/layers.rs` enforces it):
 //!
 //! `api` → `sync`, `push`, `e2ee`, `media`, `retention` → `rooms`, `accounts`, `house` → `event`, `pseudonym` →
-//! `journal` → `seal` → `store` → `clock`, `random`, `secret`, `log`, `config`.
+//! `journal` → `seal` → `store`, `outbound` → `clock`, `random`, `secret`, `log`, `config`.
 #![forbid(unsafe_code)]
 
 pub mod accounts;
@@ -20,6 +20,7 @@ pub mod house;
 pub mod journal;
 pub mod log;
 pub mod media;
+pub mod outbound;
 pub mod pseudonym;
 pub mod push;
 pub mod random;

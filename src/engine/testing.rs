@@ -8,7 +8,7 @@ use super::{Engine, Settings};
 use crate::{
     accounts::{self, LoggedIn, NewDevice, Session},
     clock::{Clock, ManualClock, Timestamp},
-    media,
+    media, outbound,
     random::{Random, SeededRandom},
     rooms::{self, Room, create},
     seal::slots::MemoryMedium,
@@ -47,6 +47,7 @@ pub(crate) fn settings() -> Settings {
             quota: 0,
             thumbnail_cache: 0,
         },
+        tls: outbound::Tls::trusting(None).expect("Mozilla's list is usable"),
     }
 }
 

@@ -20,7 +20,7 @@ const LAYERS: &[&[&str]] = &[
     &["event", "pseudonym"],
     &["journal"],
     &["seal"],
-    &["store"],
+    &["store", "outbound"],
     &["clock", "random", "secret", "log", "config", "metrics"],
 ];
 
@@ -30,6 +30,7 @@ const FORBIDDEN: &[(&str, &str)] = &[("api", "federation")];
 /// A word, and the files that may contain it (path prefixes under `src/`).
 const RESERVED: &[(&str, &[&str])] = &[
     ("rocksdb", &["store/rocks"]),
+    ("hyper::client", &["outbound"]),
     ("SystemTime::now", &["clock.rs"]),
     ("std::time::Instant", &["clock.rs"]),
     ("SysRng", &["random.rs"]),
