@@ -9,4 +9,6 @@ if [ -z "$libclang" ] || ! command -v g++ >/dev/null; then
     if [ "$(id -u)" = 0 ]; then root=; else root=sudo; fi
     $root apt-get update -qq && $root apt-get install -y -qq g++ make libclang-dev
 fi
-eval "$(tools/rocksdb.sh)"
+# A failure here must not go unnoticed: cargo would compile RocksDB file by file for a quarter of an hour.
+rocksdb=$(tools/rocksdb.sh) || return 1
+eval "$rocksdb"
