@@ -123,7 +123,7 @@ impl Engine {
     ) -> Result<Self, Error> {
         let slots = Slots::open(medium, store.clone(), Arc::clone(&random)).await?;
         let epochs = Epochs::new(slots.clone(), store.clone(), Arc::clone(&clock), Arc::clone(&random));
-        let journals = Journals { store, slots, epochs, random };
+        let journals = Journals { store, slots, epochs, random, packs: crate::journal::Packs::default() };
         let signer = signing_key::load(&journals).await?;
         let media = Arc::new(Media::new(journals.clone(), settings.media));
         let house = Arc::new(House::new(journals.clone()));

@@ -3,7 +3,7 @@
 //! Owns everything that depends on the shape of a PDU. It does no I/O, reads no clock and never decides whether an event is
 //! allowed: that is `rooms`. What differs between room versions is read from [`RoomVersionRules`], never matched on.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range, sync::OnceLock};
 
 use ruma::{
     EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId, UInt, UserId,
@@ -18,13 +18,15 @@ use crate::clock::Timestamp;
 
 pub mod build;
 pub mod client;
+pub mod digest;
 pub mod relation;
 #[cfg(test)]
 mod tests;
 pub mod ts;
 
 pub use build::{Builder, Draft, Parents};
-pub use client::{Shape, Unsigned, to_client};
+pub use client::{Face, Shape, Unsigned, to_client};
+pub use digest::{Digest, EventKey};
 pub use relation::Relation;
 pub use ts::{next_ts, receipt_ts};
 
@@ -73,48 +75,107 @@ pub enum Error {
 
 /// A checked event: immutable, shared as `Arc<Event>`.
 ///
-/// Its id is what was computed or verified when the event came; it is never computed again.
+/// Its id is what was computed or verified when the event came; it is never computed again. A room in memory holds one
+/// for each state event, so it says everything once: what stands in its text is read from there.
 #[derive(Clone)]
 pub struct Event {
     id: OwnedEventId,
     room_id: OwnedRoomId,
     json: Box<str>,
     kind: TimelineEventType,
-    kind_text: Box<str>,
+    kind_text: Text,
     sender: OwnedUserId,
-    state_key: Option<Box<str>>,
+    state_key: Option<Text>,
     ts: Timestamp,
-    prev_events: Vec<OwnedEventId>,
-    auth_events: Vec<OwnedEventId>,
     depth: u64,
     /// Where its `content` stands in `json`.
     content: Range<usize>,
-    /// The content of a state event: the authorisation rules read it as JSON again and again.
+    /// The content of a state event: the authorisation rules read it as JSON again and again. Not of member events,
+    /// which are many and read for what `membership` holds.
     state_content: Option<Box<RawValue>>,
     redacts: Option<OwnedEventId>,
     /// Read once: everything that asks who is in a room asks every member event.
     membership: Option<MembershipState>,
+    /// Read when authorisation or resolution asks.
+    links: OnceLock<Box<Links>>,
     names_room: bool,
     rejected: bool,
 }
 
-#[derive(Deserialize)]
-struct Fields<'a> {
-    #[serde(rename = "type")]
-    kind: String,
-    sender: OwnedUserId,
-    state_key: Option<Box<str>>,
-    origin_server_ts: u64,
+/// A string of an event.
+#[derive(Clone)]
+enum Text {
+    /// It stands in the event's text as it is.
+    At(Range<u32>),
+    /// It is escaped there.
+    Own(Box<str>),
+}
+
+impl Text {
+    /// `text`, which was read from `json`.
+    fn of(text: Cow<'_, str>, json: &str) -> Self {
+        match text {
+            // What is borrowed lies within, and an event is shorter than a u32 can say.
+            Cow::Borrowed(text) => {
+                let start = text.as_ptr().addr() - json.as_ptr().addr();
+                let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+                Self::At(place(start)..place(start + text.len()))
+            }
+            Cow::Owned(text) => Self::Own(text.into()),
+        }
+    }
+
+    fn get<'a>(&'a self, json: &'a str) -> &'a str {
+        match self {
+            Self::At(range) => json.get(range.start as usize..range.end as usize).expect("it lies within the text"),
+            Self::Own(text) => text,
+        }
+    }
+}
+
+/// The events an event names.
+#[derive(Clone, Default, Deserialize)]
+struct Links {
     #[serde(default)]
     prev_events: Vec<OwnedEventId>,
     #[serde(default)]
     auth_events: Vec<OwnedEventId>,
+}
+
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    sender: OwnedUserId,
+    #[serde(borrow)]
+    state_key: Option<Cow<'a, str>>,
+    origin_server_ts: u64,
     #[serde(default)]
     depth: u64,
+    /// Their form is checked here; they are read where they are asked for.
+    #[serde(default)]
+    #[expect(dead_code, reason = "reading is the check")]
+    prev_events: Vec<IdForm>,
+    #[serde(default)]
+    #[expect(dead_code, reason = "reading is the check")]
+    auth_events: Vec<IdForm>,
     #[serde(borrow)]
     content: &'a RawValue,
-    room_id: Option<OwnedRoomId>,
+    room_id: Option<Cow<'a, str>>,
     redacts: Option<OwnedEventId>,
+}
+
+/// The form of an event id, without the id.
+#[derive(Deserialize)]
+#[serde(try_from = "Cow<'_, str>")]
+struct IdForm;
+
+impl TryFrom<Cow<'_, str>> for IdForm {
+    type Error = ruma::IdParseError;
+
+    fn try_from(text: Cow<'_, str>) -> Result<Self, ruma::IdParseError> {
+        <&EventId>::try_from(&*text).map(|_| Self)
+    }
 }
 
 impl Event {
@@ -127,17 +188,14 @@ impl Event {
     /// [`Error::Malformed`] when a field every event has is missing or of another type.
     pub fn parse(id: OwnedEventId, room_id: OwnedRoomId, json: &str, rules: &RoomVersionRules) -> Result<Self, Error> {
         let fields: Fields<'_> = serde_json::from_str(json).map_err(|_| Error::Malformed)?;
-        if fields.room_id.as_ref().is_some_and(|named| *named != room_id) || !fields.content.get().starts_with('{') {
+        if fields.room_id.as_ref().is_some_and(|named| *named != room_id.as_str())
+            || !fields.content.get().starts_with('{')
+        {
             return Err(Error::Malformed);
         }
-        let redacts = if fields.kind != "m.room.redaction" {
-            None
-        } else if rules.redaction.content_field_redacts {
-            redacts_in(fields.content)
-        } else {
-            fields.redacts
-        };
-        let is_member = fields.kind == "m.room.member" && fields.state_key.is_some();
+        let redacts = redacts_of(&fields.kind, fields.content, fields.redacts, rules);
+        let is_state = fields.state_key.is_some();
+        let is_member = is_state && fields.kind == "m.room.member";
         let membership = is_member.then(|| membership_in(fields.content)).flatten();
         // The field is borrowed from the text, so it lies within.
         let start = fields.content.get().as_ptr().addr() - json.as_ptr().addr();
@@ -145,19 +203,18 @@ impl Event {
             id,
             membership,
             content: start..start + fields.content.get().len(),
-            state_content: fields.state_key.is_some().then(|| fields.content.to_owned()),
+            state_content: (is_state && !is_member).then(|| fields.content.to_owned()),
             names_room: fields.room_id.is_some(),
             room_id,
+            kind: TimelineEventType::from(&*fields.kind),
+            kind_text: Text::of(fields.kind, json),
+            state_key: fields.state_key.map(|text| Text::of(text, json)),
             json: json.into(),
-            kind_text: fields.kind.as_str().into(),
-            kind: TimelineEventType::from(fields.kind),
             sender: fields.sender,
-            state_key: fields.state_key,
             ts: Timestamp(fields.origin_server_ts),
-            prev_events: fields.prev_events,
-            auth_events: fields.auth_events,
             depth: fields.depth,
             redacts,
+            links: OnceLock::new(),
             rejected: false,
         })
     }
@@ -183,6 +240,19 @@ impl Event {
         Self { rejected: true, ..self }
     }
 
+    /// The same event without what was read from its text for authorisation: for keeping.
+    #[must_use]
+    pub fn settled(self) -> Self {
+        Self { links: OnceLock::new(), ..self }
+    }
+
+    /// The same event with its sender's id shared with `sender`, which must be equal.
+    #[must_use]
+    pub fn sharing(self, sender: &OwnedUserId) -> Self {
+        debug_assert!(&self.sender == sender, "the same user");
+        Self { sender: sender.clone(), ..self }
+    }
+
     /// The event's id.
     #[must_use]
     pub fn id(&self) -> &EventId {
@@ -204,7 +274,7 @@ impl Event {
     /// Its `type`.
     #[must_use]
     pub fn kind(&self) -> &str {
-        &self.kind_text
+        self.kind_text.get(&self.json)
     }
 
     /// Its `type`, parsed.
@@ -222,7 +292,7 @@ impl Event {
     /// Its `state_key`; a state event has one, possibly empty.
     #[must_use]
     pub fn state_key(&self) -> Option<&str> {
-        self.state_key.as_deref()
+        self.state_key.as_ref().map(|text| text.get(&self.json))
     }
 
     /// Whether it is a state event.
@@ -246,13 +316,17 @@ impl Event {
     /// The events it follows.
     #[must_use]
     pub fn prev_events(&self) -> &[OwnedEventId] {
-        &self.prev_events
+        &self.links().prev_events
     }
 
     /// The state events it was authorised by.
     #[must_use]
     pub fn auth_events(&self) -> &[OwnedEventId] {
-        &self.auth_events
+        &self.links().auth_events
+    }
+
+    fn links(&self) -> &Links {
+        self.links.get_or_init(|| Box::new(serde_json::from_str(&self.json).unwrap_or_default()))
     }
 
     /// Its `depth`.
@@ -285,11 +359,7 @@ impl Event {
     /// A string field of its `content`.
     #[must_use]
     pub fn content_str(&self, field: &str) -> Option<String> {
-        if !self.content_text().contains(field) {
-            return None;
-        }
-        let fields: std::collections::BTreeMap<String, &RawValue> = self.content_as()?;
-        serde_json::from_str(fields.get(field)?.get()).ok()
+        client::content_str(self.content_text(), field)
     }
 
     /// The event this redaction asks to redact: in `content` since version 11, beside it before.
@@ -322,6 +392,20 @@ impl Event {
     /// [`Error::NotCanonical`] when a number in it is not one of canonical JSON.
     pub fn object(&self) -> Result<CanonicalJsonObject, Error> {
         serde_json::from_str(&self.json).map_err(|_| Error::NotCanonical)
+    }
+}
+
+/// What a redaction redacts: in `content` since version 11, beside it before.
+fn redacts_of(
+    kind: &str,
+    content: &RawValue,
+    beside: Option<OwnedEventId>,
+    rules: &RoomVersionRules,
+) -> Option<OwnedEventId> {
+    match kind {
+        "m.room.redaction" if rules.redaction.content_field_redacts => redacts_in(content),
+        "m.room.redaction" => beside,
+        _ => None,
     }
 }
 
@@ -379,15 +463,15 @@ impl ruma::state_res::Event for Event {
     }
 
     fn state_key(&self) -> Option<&str> {
-        self.state_key.as_deref()
+        self.state_key()
     }
 
     fn prev_events(&self) -> Box<dyn DoubleEndedIterator<Item = &OwnedEventId> + '_> {
-        Box::new(self.prev_events.iter())
+        Box::new(self.links().prev_events.iter())
     }
 
     fn auth_events(&self) -> Box<dyn DoubleEndedIterator<Item = &OwnedEventId> + '_> {
-        Box::new(self.auth_events.iter())
+        Box::new(self.links().auth_events.iter())
     }
 
     fn redacts(&self) -> Option<&OwnedEventId> {

@@ -10,6 +10,7 @@ mod live;
 mod owner;
 mod pack;
 mod reader;
+mod shelf;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -20,6 +21,7 @@ pub use self::{
     error::Error,
     live::{Live, Writing},
     owner::{Identity, Ledger, NewRow, Owner, Prepared, Rewrite},
+    shelf::{Packs, Shelf},
     window::{Position, Stream, WindowRecord},
 };
 use crate::{
@@ -40,6 +42,8 @@ pub struct Journals {
     pub epochs: Epochs,
     /// Nonces and fresh secrets.
     pub random: Arc<dyn Random>,
+    /// Packs that were opened lately.
+    pub packs: Packs,
 }
 
 /// Whether a slot's value and an owner key open a keep.

@@ -3,12 +3,11 @@
 //! Owns the map between member ids and MXIDs, and the codec that replaces every MXID of a room in an event's text. Nothing
 //! else turns a member id into an MXID. It never decides who is a member and never stores anything.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt,
-};
+use std::fmt;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use equivalent::Comparable;
+use imbl::OrdMap;
 use ruma::{OwnedServerName, OwnedUserId, UserId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -88,20 +87,36 @@ impl<'de> Deserialize<'de> for MemberId {
 
 /// A room's map between member ids and MXIDs.
 ///
+/// A clone is cheap and shares everything.
+///
 /// It serialises as the map alone, `{"<member id>": "<MXID>"}`; [`Roster::load`] reads it back.
 #[derive(Clone)]
 pub struct Roster {
     server: OwnedServerName,
-    by_id: BTreeMap<MemberId, OwnedUserId>,
-    /// A hash map: every MXID-like word of every event is looked up here.
-    by_name: HashMap<Box<str>, MemberId>,
+    by_id: OrdMap<MemberId, OwnedUserId>,
+    by_name: OrdMap<OwnedUserId, MemberId>,
+}
+
+/// A name to look up, which need not be an MXID.
+struct Name<'a>(&'a str);
+
+impl equivalent::Equivalent<OwnedUserId> for Name<'_> {
+    fn equivalent(&self, key: &OwnedUserId) -> bool {
+        self.0 == key.as_str()
+    }
+}
+
+impl Comparable<OwnedUserId> for Name<'_> {
+    fn compare(&self, key: &OwnedUserId) -> std::cmp::Ordering {
+        self.0.cmp(key.as_str())
+    }
 }
 
 impl Roster {
     /// An empty roster. `server` is this server's name: erased members are shown as users of it.
     #[must_use]
     pub fn new(server: OwnedServerName) -> Self {
-        Self { server, by_id: BTreeMap::new(), by_name: HashMap::new() }
+        Self { server, by_id: OrdMap::new(), by_name: OrdMap::new() }
     }
 
     /// A roster of these entries.
@@ -115,10 +130,10 @@ impl Roster {
 
     /// Adds a member; an MXID keeps the id it already has, and an id its MXID: the entry is refused then.
     pub fn insert(&mut self, id: MemberId, name: OwnedUserId) -> bool {
-        if self.by_id.contains_key(&id) || self.by_name.contains_key(name.as_str()) {
+        if self.by_id.contains_key(&id) || self.by_name.contains_key(&name) {
             return false;
         }
-        self.by_name.insert(name.as_str().into(), id);
+        self.by_name.insert(name.clone(), id);
         self.by_id.insert(id, name);
         true
     }
@@ -126,7 +141,7 @@ impl Roster {
     /// Forgets a member: from now on nothing tells who the id was.
     pub fn remove(&mut self, id: MemberId) -> Option<OwnedUserId> {
         let name = self.by_id.remove(&id)?;
-        self.by_name.remove(name.as_str());
+        self.by_name.remove(&name);
         Some(name)
     }
 
@@ -137,13 +152,19 @@ impl Roster {
     }
 
     fn id_of(&self, name: &str) -> Option<MemberId> {
-        self.by_name.get(name).copied()
+        self.by_name.get(&Name(name)).copied()
     }
 
     /// The MXID of a member id.
     #[must_use]
     pub fn name(&self, id: MemberId) -> Option<&UserId> {
         self.by_id.get(&id).map(|name| &**name)
+    }
+
+    /// The roster's own copy of an MXID, to be shared.
+    #[must_use]
+    pub fn shared(&self, name: &UserId) -> Option<&OwnedUserId> {
+        self.by_id.get(&self.id(name)?)
     }
 
     /// What a member is called: his MXID, or the placeholder of an erased one.
@@ -172,7 +193,7 @@ impl Roster {
 
 impl Serialize for Roster {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.by_id.serialize(serializer)
+        serializer.collect_map(&self.by_id)
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! `core`, `create`, `visibility`, `relations` and `summary` are pure: no I/O, no clock, no tokio.
 
+mod bodies;
 mod change_state;
 pub mod core;
 pub mod create;
 pub mod directory;
 mod enter;
+mod entry;
 mod error;
 mod found;
 mod hall;
@@ -33,11 +35,13 @@ mod view;
 pub mod visibility;
 
 pub use self::{
+    bodies::Whole,
+    entry::Entry,
     error::Error,
     hall::{Policy, Rooms},
     make::Wish,
     membership::Change,
     room::Room,
     token::PageToken,
-    view::{Entry, Receipt, Transaction, View},
+    view::{Receipt, Transaction, View},
 };

@@ -73,7 +73,7 @@ impl Accounts {
         let done = self.commit_all(batch, slots).await;
         let mut after = Batch::default();
         if let (Ok(()), Some((generation, own_slot))) = (&done, prepared) {
-            vault.adopt(generation, &mut after);
+            vault.adopt(&self.journals, generation, &mut after);
             self.move_slot(session.slot, own_slot);
         }
         vault.finish(done)?;

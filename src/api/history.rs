@@ -70,12 +70,13 @@ impl<'a> Shower<'a> {
         Self { view, viewer, now: services.clock.now() }
     }
 
-    pub(super) fn entry<T>(&self, entry: &Entry) -> Raw<T> {
-        Raw::from_json(show(self.view, entry, &self.viewer, self.now, Shape::Full))
+    /// Nothing when what the event says is gone.
+    pub(super) fn entry<T>(&self, entry: &Entry) -> Option<Raw<T>> {
+        show(self.view, entry, &self.viewer, self.now, Shape::Full).map(Raw::from_json)
     }
 
-    pub(super) fn entries<T>(&self, entries: &[Arc<Entry>]) -> Vec<Raw<T>> {
-        entries.iter().map(|entry| self.entry(entry)).collect()
+    pub(super) fn entries<T>(&self, entries: &[Entry]) -> Vec<Raw<T>> {
+        entries.iter().filter_map(|entry| self.entry(entry)).collect()
     }
 
     fn state<T>(&self, event: &Arc<Event>) -> Raw<T> {
@@ -122,12 +123,12 @@ async fn get_context(services: Arc<Services>, request: Ruma<context::Request>) -
     response.start = Some(token(found.before.end.unwrap_or_else(|| view.start())));
     response.end = Some(token(found.after.end.unwrap_or(found.after.start)));
     response.events_before = shower.entries(&found.before.chunk);
-    response.event = Some(shower.entry(entry));
+    response.event = Some(shower.entry(entry).ok_or(RoomError::UnknownEvent)?);
     response.events_after = shower.entries(&found.after.chunk);
     response.state = if body.filter.lazy_load_options.is_disabled() {
         found.state.iter().map(|event| shower.state(event)).collect()
     } else {
-        let mut chunk = vec![Arc::clone(entry)];
+        let mut chunk = vec![entry.clone()];
         chunk.extend(found.before.chunk.iter().chain(&found.after.chunk).cloned());
         let others = found.state.iter().filter(|event| event.kind() != "m.room.member");
         others.chain(&members_of(&view, &chunk)).map(|event| shower.state(event)).collect()
@@ -144,7 +145,8 @@ async fn get_one_event(
     let room = services.engine.rooms.readable(&body.room_id, session.account()).await?;
     let view = room.view();
     let entry = seen(&view, &session.user_id, &body.event_id).ok_or(RoomError::UnknownEvent)?;
-    Ok(get_event::Response::new(Shower::new(&services, &view, session).entry(entry)))
+    let shown = Shower::new(&services, &view, session).entry(entry).ok_or(RoomError::UnknownEvent)?;
+    Ok(get_event::Response::new(shown))
 }
 
 /// `GET /_matrix/client/v1/rooms/{roomId}/timestamp_to_event`
@@ -154,7 +156,7 @@ async fn get_event_at(services: Arc<Services>, request: Ruma<by_time::Request>) 
     let view = room.view();
     let backward = body.dir == Direction::Backward;
     let entry = at_time(&view, &session.user_id, Timestamp(body.ts.get().into()), backward);
-    let event = &entry.ok_or(RoomError::UnknownEvent)?.event;
-    let ts = ruma::MilliSecondsSinceUnixEpoch(UInt::new_saturating(event.ts().0));
-    Ok(by_time::Response::new(event.id().to_owned(), ts))
+    let entry = entry.ok_or(RoomError::UnknownEvent)?;
+    let ts = ruma::MilliSecondsSinceUnixEpoch(UInt::new_saturating(entry.ts.0));
+    Ok(by_time::Response::new(entry.id(), ts))
 }

@@ -191,8 +191,8 @@ fn the_forms_for_clients() {
         age: Some(5),
         transaction_id: Some("t\""),
         membership: Some("join"),
-        replaced: Some(&old),
-        redacted_because: Some(&old),
+        replaced: Some((&old).into()),
+        redacted_because: Some((&old).into()),
         relations: Some("{\"m.reference\":{\"chunk\":[]}}"),
     };
     assert_eq!(parsed(&to_client(&event, Shape::Full, &unsigned)), full);

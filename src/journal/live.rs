@@ -101,7 +101,7 @@ impl<L: Ledger + Clone> Writing<'_, L> {
         let done = done.await;
         let mut after = Batch::default();
         if done.is_ok() {
-            self.adopt(prepared, &mut after);
+            self.adopt(journals, prepared, &mut after);
         }
         self.finish(done)?;
         Ok(journals.store.commit(after).await?)

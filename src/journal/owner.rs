@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Error, Journals, Position, Stream, WindowRecord, keep::Keep, window::Window};
+use super::{Error, Journals, Position, Shelf, Stream, WindowRecord, keep::Keep, window::Window};
 use crate::{
     seal::{
         row::Primer,
@@ -44,6 +44,8 @@ pub struct Owner<L: Ledger> {
     keep: Keep,
     windows: Vec<Window>,
     next_serial: u32,
+    /// Counts changes of where entries are found: windows opened, packed, replaced.
+    arranged: u64,
     dirty: bool,
     /// Whether something was put into a batch whose commit has not been reported yet.
     ahead: bool,
@@ -56,6 +58,8 @@ pub struct Prepared {
     key: Key,
     value: Key,
     windows: Vec<Window>,
+    /// Windows whose secret it replaces.
+    replaced: Vec<Window>,
 }
 
 impl Prepared {
@@ -113,6 +117,7 @@ impl<L: Ledger> Owner<L> {
             keep,
             windows: Vec::new(),
             next_serial: 1,
+            arranged: 0,
             dirty: false,
             ahead: false,
             stopped: false,
@@ -142,7 +147,8 @@ impl<L: Ledger> Owner<L> {
         }
         records.sort_unstable_by_key(|record| record.serial);
         let windows = records.into_iter().filter_map(|record| open_window(journals, record)).collect();
-        Ok(Some(Self { identity, ledger, keep, windows, next_serial, dirty: false, ahead: false, stopped: false }))
+        let (arranged, dirty, ahead, stopped) = (0, false, false, false);
+        Ok(Some(Self { identity, ledger, keep, windows, next_serial, arranged, dirty, ahead, stopped }))
     }
 
     /// Reads every living window from the disk, in the order of their serials, and stands behind their last entries.
@@ -156,6 +162,7 @@ impl<L: Ledger> Owner<L> {
             let stream = window.record.stream;
             window.load(journals, &mut |position, plain| each(stream, position, plain))?;
         }
+        self.arranged += 1;
         Ok(())
     }
 
@@ -237,6 +244,18 @@ impl<L: Ledger> Owner<L> {
         }
     }
 
+    /// Where the entries of `stream` are found, for readers beside the writer; good until [`Owner::arranged`] changes.
+    #[must_use]
+    pub fn shelf(&self, stream: Stream) -> Shelf {
+        Shelf::new(self.windows.iter().filter(|window| window.record.stream == stream).cloned().collect())
+    }
+
+    /// Counts how often the places where entries are found have changed.
+    #[must_use]
+    pub fn arranged(&self) -> u64 {
+        self.arranged
+    }
+
     /// A place behind every entry of `stream` and before every later one.
     #[must_use]
     pub fn reached(&self, stream: Stream) -> Position {
@@ -250,11 +269,12 @@ impl<L: Ledger> Owner<L> {
         self.windows.iter().any(Window::wants_pack)
     }
 
-    /// Rewrites single rows as packs, into `batch`.
-    pub fn pack(&mut self, journals: &Journals, batch: &mut Batch) -> Result<(), Error> {
-        self.ahead = true;
+    /// Rewrites single rows as packs, into `batch`. The rows they replace are retired in `after`, to be committed once
+    /// readers look for the entries in their packs.
+    pub fn pack(&mut self, journals: &Journals, batch: &mut Batch, after: &mut Batch) -> Result<(), Error> {
+        (self.ahead, self.arranged) = (true, self.arranged + 1);
         for window in self.windows.iter_mut().filter(|window| window.wants_pack()) {
-            window.pack(journals, batch)?;
+            window.pack(journals, batch, after)?;
         }
         Ok(())
     }
@@ -277,7 +297,7 @@ impl<L: Ledger> Owner<L> {
     ) -> Result<Prepared, Error> {
         self.take_in(changes)?;
         let windows = self.closed_windows(journals);
-        self.generation(journals, key, windows, batch)
+        self.generation(journals, key, windows, Vec::new(), batch)
     }
 
     /// As [`Owner::prepare`], with `changes` and one row that lie in the new generation only: a cut before its slot
@@ -295,7 +315,7 @@ impl<L: Ledger> Owner<L> {
         let mut window = self.fresh_window(journals, row.stream, row.partition, row.primer)?;
         let position = window.append(journals, row.plain, batch)?;
         windows.push(window);
-        Ok((self.generation(journals, key, windows, batch)?, position))
+        Ok((self.generation(journals, key, windows, Vec::new(), batch)?, position))
     }
 
     /// As [`Owner::prepare`], and rewrites under a fresh secret every window in which `rewrite` gives some entry
@@ -307,9 +327,17 @@ impl<L: Ledger> Owner<L> {
         rewrite: &mut Rewrite<'_>,
         batch: &mut Batch,
     ) -> Result<Prepared, Error> {
-        let living = self.windows.iter().filter(|window| lives(journals, window));
-        let windows = living.map(|window| rewritten(journals, window, rewrite, batch)).collect::<Result<_, _>>()?;
-        self.generation(journals, key, windows, batch)
+        let (mut windows, mut replaced) = (Vec::new(), Vec::new());
+        for window in self.windows.iter().filter(|window| lives(journals, window)) {
+            match rewritten(journals, window, rewrite, batch)? {
+                Some(fresh) => {
+                    windows.push(fresh);
+                    replaced.push(window.clone());
+                }
+                None => windows.push(window.closed()),
+            }
+        }
+        self.generation(journals, key, windows, replaced, batch)
     }
 
     fn take_in(&mut self, changes: Vec<L::Change>) -> Result<(), Error> {
@@ -329,6 +357,7 @@ impl<L: Ledger> Owner<L> {
         journals: &Journals,
         key: Option<Key>,
         windows: Vec<Window>,
+        replaced: Vec<Window>,
         batch: &mut Batch,
     ) -> Result<Prepared, Error> {
         if self.stopped {
@@ -340,14 +369,21 @@ impl<L: Ledger> Owner<L> {
         let records: Vec<WindowRecord> = windows.iter().map(|window| window.record.clone()).collect();
         let plain = encode::<L>(&records, self.next_serial, self.ledger.checkpoint())?;
         let keep = Keep::start(journals, &value, &key, &plain, batch)?;
-        Ok(Prepared { keep, key, value, windows })
+        Ok(Prepared { keep, key, value, windows, replaced })
     }
 
-    /// Makes a committed generation the current one and retires the rows of the one before.
-    pub fn adopt(&mut self, prepared: Prepared, batch: &mut Batch) {
+    /// Makes a committed generation the current one and retires the rows that died with the one before.
+    pub fn adopt(&mut self, journals: &Journals, prepared: Prepared, batch: &mut Batch) {
         for address in self.keep.addresses() {
             batch.retire(crate::store::Instance::Soup, Partition::FOREVER, address);
         }
+        for window in &prepared.replaced {
+            window.retire(batch);
+        }
+        if !prepared.replaced.is_empty() {
+            journals.packs.clear();
+        }
+        self.arranged += 1;
         self.keep = prepared.keep;
         self.identity.key = prepared.key;
         self.windows = prepared.windows;
@@ -365,6 +401,7 @@ impl<L: Ledger> Owner<L> {
         let window = self.fresh_window(journals, stream, partition, primer)?;
         self.write(journals, vec![Line::Window(window.record.clone())], batch)?;
         self.windows.push(window);
+        self.arranged += 1;
         Ok(self.windows.len() - 1)
     }
 
@@ -416,13 +453,13 @@ fn lives(journals: &Journals, window: &Window) -> bool {
     journals.slots.epoch_key(window.record.partition).is_some()
 }
 
-/// `window` closed, under a fresh secret when `rewrite` changes any of its entries.
+/// `window` closed and under a fresh secret, when `rewrite` changes any of its entries.
 fn rewritten(
     journals: &Journals,
     window: &Window,
     rewrite: &mut Rewrite<'_>,
     batch: &mut Batch,
-) -> Result<Window, Error> {
+) -> Result<Option<Window>, Error> {
     let stream = window.record.stream;
     let mut entries = Vec::new();
     let mut changed = false;
@@ -432,12 +469,11 @@ fn rewritten(
         entries.push((position.index(), text.unwrap_or(plain)));
     }
     if !changed {
-        return Ok(window.closed());
+        return Ok(None);
     }
     let secret = Key::random(journals.random.as_ref());
     let record = WindowRecord { secret, reached: None, closed: true, ..window.record.clone() };
     let mut fresh = open_window(journals, record).ok_or(Error::Stopped)?;
     fresh.fill(journals, entries, batch)?;
-    window.retire(batch);
-    Ok(fresh.closed())
+    Ok(Some(fresh.closed()))
 }

@@ -61,7 +61,7 @@ async fn journals(backend: &Arc<MemoryBackend>, medium: &Arc<MemoryMedium>, rand
     let slots = Slots::open(Arc::clone(medium) as _, store.clone(), Arc::clone(random) as _).await.unwrap();
     let clock = Arc::new(ManualClock::at(Timestamp(1_800_000_000_000)));
     let epochs = Epochs::new(slots.clone(), store.clone(), clock, Arc::clone(random) as _);
-    Journals { store, slots, epochs, random: Arc::clone(random) as _ }
+    Journals { store, slots, epochs, random: Arc::clone(random) as _, packs: Packs::default() }
 }
 
 impl Desk {
@@ -110,15 +110,17 @@ impl Desk {
 
     async fn pack(&mut self) {
         let mut batch = Batch::default();
-        self.owner.pack(&self.journals, &mut batch).unwrap();
+        let mut after = Batch::default();
+        self.owner.pack(&self.journals, &mut batch, &mut after).unwrap();
         self.commit(batch).await;
+        self.commit(after).await;
     }
 
     async fn adopt(&mut self, prepared: Prepared, batch: Batch) {
         self.journals.store.commit(batch).await.unwrap();
         self.journals.slots.commit(vec![prepared.change(&self.identity)]).await.unwrap();
         let mut after = Batch::default();
-        self.owner.adopt(prepared, &mut after);
+        self.owner.adopt(&self.journals, prepared, &mut after);
         self.identity = self.owner.identity().clone();
         self.journals.store.commit(after).await.unwrap();
     }
@@ -364,4 +366,36 @@ async fn a_rewritten_window_keeps_its_places_and_loses_its_text_with_its_secret(
     for (position, plain) in &desk.entries {
         assert_eq!(desk.owner.fetch(&desk.journals, *position).unwrap().as_ref(), Some(plain));
     }
+}
+
+#[tokio::test]
+async fn a_rewrite_that_was_never_committed_costs_nothing_in_a_merge() {
+    let mut desk = Desk::new(8).await;
+    desk.append(b"kept").await;
+    let mut batch = Batch::default();
+    let mut rewrite = |_: Stream, _: Position, _: &[u8]| Some(b"gone".to_vec());
+    let prepared = desk.owner.prepare_rewrite(&desk.journals, None, &mut rewrite, &mut batch).unwrap();
+    desk.commit(batch).await;
+    drop(prepared);
+    desk.journals.store.merge_all().await.unwrap();
+    desk.reboot().await;
+    let (position, plain) = &desk.entries[0];
+    assert_eq!(desk.owner.fetch(&desk.journals, *position).unwrap().as_ref(), Some(plain));
+}
+
+#[tokio::test]
+async fn a_reader_beside_the_writer_finds_entries_before_and_after_they_are_packed() {
+    let mut desk = Desk::new(9).await;
+    for count in 0..100_u8 {
+        desk.append(&[count; 200]).await;
+    }
+    let (arranged, before) = (desk.owner.arranged(), desk.owner.shelf(Stream::Timeline));
+    desk.pack().await;
+    assert!(desk.owner.arranged() > arranged, "whoever reads has to look again");
+    let after = desk.owner.shelf(Stream::Timeline);
+    for (position, plain) in &desk.entries {
+        assert_eq!(before.fetch(&desk.journals, *position).unwrap().as_ref(), Some(plain), "until the next merge");
+        assert_eq!(after.fetch(&desk.journals, *position).unwrap().as_ref(), Some(plain));
+    }
+    assert!(after.fetch(&desk.journals, Position::new(99, 0)).unwrap().is_none());
 }

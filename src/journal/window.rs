@@ -1,5 +1,7 @@
 //! A window: the journal of one owner, stream, class and epoch, under a secret of its own.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Journals, pack::Pack, reader::Reader};
@@ -182,20 +184,31 @@ impl Window {
     /// Reads one entry; `None` when there is none at `position`.
     pub(super) fn fetch(&self, journals: &Journals, position: Position) -> Result<Option<Vec<u8>>, Error> {
         let index = position.index();
-        let mut get = |address: &_| journals.store.get(Instance::Soup, self.record.partition, address);
         if index < self.packed_to {
             let place = self.packs.partition_point(|place| place.to <= index);
             let Some(place) = self.packs.get(place) else { return Ok(None) };
-            let context = self.context(RowKind::Pack);
-            let opened =
-                open_entry(&self.pack_rows, place.row, context, &self.record.primer, &mut get).map_err(flat)?;
-            let Some(opened) = opened else { return Err(Error::Hole) };
-            let pack = Pack::decode(&opened.plain)?;
-            return Ok(pack.entries.into_iter().find(|(at, _)| *at == index).map(|(_, plain)| plain));
+            let pack = self.open_pack(journals, place)?;
+            return Ok(pack.entries.iter().find(|(at, _)| *at == index).map(|(_, plain)| plain.clone()));
         }
+        let mut get = |address: &_| journals.store.get(Instance::Soup, self.record.partition, address);
         let context = self.context(RowKind::Window);
         let opened = open_entry(&self.rows, index, context, &self.record.primer, &mut get).map_err(flat)?;
         Ok(opened.map(|opened| opened.plain))
+    }
+
+    /// A pack, from the packs opened lately where it is among them: who reads back through a room wants all of it.
+    fn open_pack(&self, journals: &Journals, place: &PackPlace) -> Result<Arc<Pack>, Error> {
+        let address = self.pack_rows.address(place.row);
+        if let Some(pack) = journals.packs.get(&address) {
+            return Ok(pack);
+        }
+        let mut get = |address: &_| journals.store.get(Instance::Soup, self.record.partition, address);
+        let context = self.context(RowKind::Pack);
+        let opened = open_entry(&self.pack_rows, place.row, context, &self.record.primer, &mut get).map_err(flat)?;
+        let Some(opened) = opened else { return Err(Error::Hole) };
+        let pack = Arc::new(Pack::decode(&opened.plain)?);
+        journals.packs.put(address, Arc::clone(&pack));
+        Ok(pack)
     }
 
     /// Whether enough single rows have gathered for a pack.
@@ -203,12 +216,13 @@ impl Window {
         self.loose >= PACK_ENTRIES
     }
 
-    /// Rewrites the first [`PACK_ENTRIES`] single rows as one pack; the rows it replaces are retired.
-    pub(super) fn pack(&mut self, journals: &Journals, batch: &mut Batch) -> Result<(), Error> {
+    /// Rewrites the first [`PACK_ENTRIES`] single rows as one pack, into `batch`; the rows it replaces are retired in
+    /// `after`.
+    pub(super) fn pack(&mut self, journals: &Journals, batch: &mut Batch, after: &mut Batch) -> Result<(), Error> {
         let (pack, rows) = self.gather(journals)?;
         let Some(pack) = pack else { return Ok(()) };
         for index in self.packed_to..pack.next {
-            batch.retire(Instance::Soup, self.record.partition, self.rows.address(index));
+            after.retire(Instance::Soup, self.record.partition, self.rows.address(index));
         }
         self.put_pack(journals, &pack, batch)?;
         self.loose -= rows;

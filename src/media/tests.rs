@@ -56,7 +56,7 @@ impl Place {
             quota: 2 << 20,
             thumbnail_cache: 1 << 20,
         };
-        Arc::new(Media::new(Journals { store, slots, epochs, random }, policy))
+        Arc::new(Media::new(Journals { store, slots, epochs, random, packs: crate::journal::Packs::default() }, policy))
     }
 
     /// Lets two days pass.

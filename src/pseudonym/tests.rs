@@ -265,7 +265,7 @@ fn broken_tokens_are_refused() {
 fn a_roster_serialises_as_a_map_and_reads_back() {
     let text = serde_json::to_string(&only_al()).unwrap();
     assert_eq!(text, r#"{"BwcHBwcHBwcHBwcHBwcHBw":"@al:ex.org"}"#);
-    let entries: BTreeMap<MemberId, OwnedUserId> = serde_json::from_str(&text).unwrap();
+    let entries: std::collections::BTreeMap<MemberId, OwnedUserId> = serde_json::from_str(&text).unwrap();
     let back = Roster::load(server_name!("ex.org").to_owned(), entries);
     assert!(back.id(<&UserId>::try_from(AL).unwrap()) == Some(MemberId([7; 16])));
 }

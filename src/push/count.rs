@@ -27,7 +27,7 @@ use crate::{
         Account,
         vault::{ReadKey, ReadKind, VaultLedger},
     },
-    event::{Event, Shape, Unsigned, to_client},
+    event::{Face, Shape, Unsigned, to_client},
     journal::Position,
     rooms::{Entry, Room, View},
 };
@@ -155,16 +155,16 @@ impl Unread {
     /// Judges the events since the last time.
     fn catch_up(&mut self, user: &UserId, rules: &Ruleset, room: &Room, view: &View, marks: &Marks<'_>) {
         let start = view.index_after(self.judged);
-        if view.timeline.iter().skip(start).rev().any(|entry| entry.event.kind() == "m.room.member") {
+        if view.timeline.iter().skip(start).rev().any(|entry| entry.kind() == "m.room.member") {
             self.members = None;
         }
         let mut fresh = Vec::new();
         let mut judge = None;
         for entry in view.timeline.iter().skip(start).rev() {
-            if let Some(target) = entry.event.redacts().and_then(|target| view.places.get(target)) {
-                self.events.retain(|item| item.position != *target);
+            if let Some(target) = entry.redacts().and_then(|target| view.entry(target)) {
+                self.events.retain(|item| item.position != target.position);
             }
-            if fresh.len() >= MOST_JUDGED || entry.event.sender() == user || entry.redacted_because.is_some() {
+            if fresh.len() >= MOST_JUDGED || entry.sender() == user || entry.redacted_by().is_some() {
                 continue;
             }
             let thread = thread_of(view, entry);
@@ -176,7 +176,8 @@ impl Unread {
                 let members = *self.members.get_or_insert_with(|| view.state.joined().count() as u64);
                 context(user, room, view, members)
             });
-            if let Some(highlight) = notifies(rules, judge, &entry.event) {
+            let Some(whole) = view.whole(entry) else { continue };
+            if let Some(highlight) = notifies(rules, judge, whole.face()) {
                 fresh.push(Item { position: entry.position, thread, highlight });
             }
         }
@@ -238,20 +239,20 @@ impl<'a> Marks<'a> {
 /// The root of the thread an event belongs to; none for the main timeline, which roots belong to.
 #[must_use]
 pub fn thread_of(view: &View, entry: &Entry) -> Option<OwnedEventId> {
-    let mut relation = entry.event.relation()?;
+    let mut relation = entry.relation()?;
     for _ in 0..MOST_HOPS {
         if let Some(root) = relation.target("m.thread") {
             return Some(root.clone());
         }
         relation.rel_type.as_ref()?;
-        relation = view.entry(relation.event_id.as_ref()?)?.event.relation()?;
+        relation = view.entry(relation.event_id.as_ref()?)?.relation()?;
     }
     None
 }
 
 /// Whether an event notifies by these rules, and if so, whether it highlights.
 #[must_use]
-pub fn notifies(rules: &Ruleset, context: &PushConditionRoomCtx, event: &Event) -> Option<bool> {
+pub fn notifies(rules: &Ruleset, context: &PushConditionRoomCtx, event: Face<'_>) -> Option<bool> {
     let raw = Raw::<()>::from_json(to_client(event, Shape::Full, &Unsigned::default()));
     let matching = pin!(rules.get_match(&raw, context));
     // Rules are asynchronous for the sake of thread subscriptions, of which there are none.

@@ -1,15 +1,13 @@
 //! Founding a room: its events, one checkpoint, one slot commit (keys.md §2, "create room").
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use ruma::{OwnedRoomId, RoomVersionId, events::room::member::MembershipState};
 
 use super::{
     Error,
     core::Access,
+    entry::Tags,
     hall::Rooms,
     ledger::{Confirmed, RoomChange, RoomLedger},
     room::{Room, Writer},
@@ -46,11 +44,11 @@ impl Rooms {
         let (id, drafts) = self.name(id, drafts, &rules)?;
         let mut ledger = RoomLedger::empty(self.policy.server_name.clone(), id.clone(), version, rules);
         ledger.generation = 1;
-        let view = View::empty(Arc::clone(&ledger.rules));
+        let view = View::empty(&ledger, Some(self.journals.clone()));
         let identity = Identity { kind: SlotKind::Room, slot, key: key.clone() };
         let mut batch = Batch::default();
         let (owner, change) = Owner::create(&self.journals, identity, ledger, &mut batch)?;
-        let mut writer = Writer { owner, view, transactions: BTreeMap::new(), mailed: BTreeSet::new(), gone: false };
+        let mut writer = Writer { owner, view, transactions: Tags::default(), mailed: BTreeSet::new(), gone: false };
         for draft in drafts {
             let made = match draft {
                 Named::Made(event) => self.describe(&mut writer, event, None)?,

@@ -5,18 +5,18 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use ruma::{
-    EventId, OwnedEventId, UserId,
+    EventId, UserId,
     api::client::filter::{RoomEventFilter, UrlFilter},
 };
 
 use super::{
+    Entry, View,
     core::StateMap,
     show::{Sight, as_it_stands},
-    view::{Entry, View},
 };
 use crate::{
     clock::Timestamp,
-    event::{Event, Relation},
+    event::{Event, EventKey, Relation},
     journal::Position,
 };
 
@@ -42,32 +42,31 @@ pub struct Span {
 /// A page.
 pub struct Page {
     /// Its events, in the direction asked for.
-    pub chunk: Vec<Arc<Entry>>,
+    pub chunk: Vec<Entry>,
     /// The gap it starts at.
     pub start: Position,
     /// The gap the next page starts at; none when there is nothing more.
     pub end: Option<Position>,
 }
 
-/// Whether an event passes a client's filter.
+/// Whether an entry passes a client's filter.
 #[must_use]
-pub fn passes(filter: &RoomEventFilter, event: &Event) -> bool {
-    let kind_in = |patterns: &[String]| patterns.iter().any(|pattern| matches_type(pattern, event.kind()));
+pub fn passes(view: &View, filter: &RoomEventFilter, entry: &Entry) -> bool {
+    let kind_in = |patterns: &[String]| patterns.iter().any(|pattern| matches_type(pattern, entry.kind()));
     if filter.types.as_deref().is_some_and(|types| !kind_in(types)) || kind_in(&filter.not_types) {
         return false;
     }
-    let sent_by = |senders: &[ruma::OwnedUserId]| senders.iter().any(|sender| sender == event.sender());
+    let sent_by = |senders: &[ruma::OwnedUserId]| senders.iter().any(|sender| sender == entry.sender());
     if filter.senders.as_deref().is_some_and(|senders| !sent_by(senders)) || sent_by(&filter.not_senders) {
         return false;
     }
-    if filter.rooms.as_ref().is_some_and(|rooms| !rooms.iter().any(|room| room == event.room_id()))
-        || filter.not_rooms.iter().any(|room| room == event.room_id())
-    {
+    if filter.rooms.as_ref().is_some_and(|rooms| !rooms.contains(&view.id)) || filter.not_rooms.contains(&view.id) {
         return false;
     }
+    let has_url = || view.whole(entry).is_some_and(|whole| whole.face().content_str("url").is_some());
     match filter.url_filter {
-        Some(UrlFilter::EventsWithUrl) => event.content_str("url").is_some(),
-        Some(UrlFilter::EventsWithoutUrl) => event.content_str("url").is_none(),
+        Some(UrlFilter::EventsWithUrl) => has_url(),
+        Some(UrlFilter::EventsWithoutUrl) => !has_url(),
         None => true,
     }
 }
@@ -103,8 +102,8 @@ pub fn page(view: &View, user: &UserId, span: Span, filter: &RoomEventFilter) ->
     while chunk.len() < limit && if span.backward { at > to } else { at < to } {
         let index = if span.backward { at - 1 } else { at };
         let Some(entry) = view.timeline.get(index) else { break };
-        if passes(filter, &entry.event) && sight.allows(index, entry) {
-            chunk.push(Arc::clone(entry));
+        if passes(view, filter, entry) && sight.allows(index, entry) {
+            chunk.push(entry.clone());
         }
         at = if span.backward { index } else { index + 1 };
     }
@@ -120,7 +119,7 @@ pub struct Around {
     /// After it.
     pub after: Page,
     /// The state after the newest event shown.
-    pub state: StateMap,
+    pub state: Arc<StateMap>,
 }
 
 /// The surroundings of the entry of `id`, at most `limit` events.
@@ -144,7 +143,7 @@ pub fn around(view: &View, user: &UserId, entry: &Entry, limit: usize, filter: &
 
 /// The entry of an event that `user` may see.
 #[must_use]
-pub fn seen<'a>(view: &'a View, user: &UserId, id: &EventId) -> Option<&'a Arc<Entry>> {
+pub fn seen<'a>(view: &'a View, user: &UserId, id: &EventId) -> Option<&'a Entry> {
     view.entry(id).filter(|entry| super::show::may_see(view, entry, user))
 }
 
@@ -163,29 +162,29 @@ pub struct Related<'a> {
 #[must_use]
 pub fn related(view: &View, user: &UserId, id: &EventId, which: Related<'_>, span: Span) -> Page {
     let sight = Sight::of(view, user);
-    let mut found = Vec::new();
-    let mut level: Vec<OwnedEventId> = vec![id.to_owned()];
-    let mut met: BTreeSet<OwnedEventId> = level.iter().cloned().collect();
+    let mut found: Vec<Entry> = Vec::new();
+    let mut level: Vec<EventKey> = EventKey::of(id).into_iter().collect();
+    let mut met: BTreeSet<EventKey> = level.iter().copied().collect();
     for _ in 0..if which.recurse { MAX_RECURSION } else { 1 } {
-        let children: Vec<_> = level.iter().filter_map(|id| view.relations.get(id)).flatten().cloned().collect();
-        level = Vec::new();
-        for child in children {
-            if met.insert(child.event.id().to_owned()) && sight.allows(view.index_of(child.position), &child) {
-                level.push(child.event.id().to_owned());
-                found.push(child);
+        let mut next = Vec::new();
+        for child in level.into_iter().flat_map(|key| view.children(key)) {
+            if met.insert(child.key()) && sight.allows(view.index_of(child.position), child) {
+                next.push(child.key());
+                found.push(child.clone());
             }
         }
+        level = next;
     }
     found.retain(|child| {
-        let rel_type = |relation: Relation| relation.rel_type.as_deref() == which.rel_type;
-        which.kind.is_none_or(|kind| child.event.kind() == kind)
-            && (which.rel_type.is_none() || child.event.relation().is_some_and(rel_type))
+        let rel_type = |relation: &Relation| relation.rel_type.as_deref() == which.rel_type;
+        which.kind.is_none_or(|kind| child.kind() == kind)
+            && (which.rel_type.is_none() || child.relation().is_some_and(rel_type))
     });
     cut(found, span)
 }
 
 /// The part of unordered entries that `span` asks for.
-fn cut(mut entries: Vec<Arc<Entry>>, span: Span) -> Page {
+fn cut(mut entries: Vec<Entry>, span: Span) -> Page {
     let (low, high) = if span.backward { (span.to, span.from) } else { (span.from, span.to) };
     entries
         .retain(|entry| low.is_none_or(|low| entry.position >= low) && high.is_none_or(|high| entry.position < high));
@@ -197,7 +196,7 @@ fn cut(mut entries: Vec<Arc<Entry>>, span: Span) -> Page {
     let more = entries.len() > limit;
     entries.truncate(limit);
     let gap = |entry: &Entry| Position(entry.position.0 + u64::from(!span.backward));
-    let end = entries.last().filter(|_| more).map(|last| gap(last));
+    let end = entries.last().filter(|_| more).map(gap);
     let start =
         span.from.or_else(|| entries.first().map(|first| Position(first.position.0 + u64::from(span.backward))));
     Page { chunk: entries, start: start.unwrap_or(Position::START), end }
@@ -207,20 +206,22 @@ fn cut(mut entries: Vec<Arc<Entry>>, span: Span) -> Page {
 #[must_use]
 pub fn threads(view: &View, user: &UserId, participated: bool, from: Option<Position>, limit: usize) -> Page {
     let sight = Sight::of(view, user);
-    let mut found: Vec<(Position, Arc<Entry>)> = Vec::new();
-    for (id, children) in &view.relations {
-        let in_thread = |child: &Arc<Entry>| {
-            child.event.relation().is_some_and(|relation| relation.target("m.thread").is_some())
+    let mut found: Vec<(Position, Entry)> = Vec::new();
+    for root in view.parents() {
+        let in_thread = |child: &&Entry| {
+            child.relation().is_some_and(|relation| relation.target("m.thread").is_some())
                 && sight.allows(view.index_of(child.position), child)
         };
-        let Some(latest) = children.iter().rev().find(|child| in_thread(child)) else { continue };
-        let Some(root) = seen(view, user, id) else { continue };
-        let took_part = |child: &Arc<Entry>| child.event.sender() == user && in_thread(child);
-        if participated && root.event.sender() != user && !children.iter().any(took_part) {
+        let Some(latest) = view.children(root.key()).rev().find(in_thread) else { continue };
+        if !sight.allows(view.index_of(root.position), root) {
+            continue;
+        }
+        let took_part = |child: &Entry| child.sender() == user && in_thread(&child);
+        if participated && root.sender() != user && !view.children(root.key()).any(took_part) {
             continue;
         }
         if from.is_none_or(|from| latest.position < from) {
-            found.push((latest.position, Arc::clone(root)));
+            found.push((latest.position, root.clone()));
         }
     }
     found.sort_by_key(|(latest, _)| std::cmp::Reverse(*latest));
@@ -232,11 +233,11 @@ pub fn threads(view: &View, user: &UserId, participated: bool, from: Option<Posi
 
 /// The event closest to a time: the first at or after it, or the last at or before it.
 #[must_use]
-pub fn at_time<'a>(view: &'a View, user: &UserId, ts: Timestamp, backward: bool) -> Option<&'a Arc<Entry>> {
+pub fn at_time<'a>(view: &'a View, user: &UserId, ts: Timestamp, backward: bool) -> Option<&'a Entry> {
     let sight = Sight::of(view, user);
     let mut entries = view.timeline.iter().enumerate();
     let fits = |index: usize, entry: &Entry| {
-        (if backward { entry.event.ts() <= ts } else { entry.event.ts() >= ts }) && sight.allows(index, entry)
+        (if backward { entry.ts <= ts } else { entry.ts >= ts }) && sight.allows(index, entry)
     };
     let found = if backward {
         entries.rfind(|(index, entry)| fits(*index, entry))
@@ -248,9 +249,9 @@ pub fn at_time<'a>(view: &'a View, user: &UserId, ts: Timestamp, backward: bool)
 
 /// The member events of who sent these events, as of the first of them: lazily loaded members.
 #[must_use]
-pub fn members_of(view: &View, chunk: &[Arc<Entry>]) -> Vec<Arc<Event>> {
+pub fn members_of(view: &View, chunk: &[Entry]) -> Vec<Arc<Event>> {
     let Some(first) = chunk.first() else { return Vec::new() };
-    let senders: BTreeSet<&UserId> = chunk.iter().map(|entry| entry.event.sender()).collect();
+    let senders: BTreeSet<&UserId> = chunk.iter().map(Entry::sender).collect();
     let member = |user: &&UserId| first.before.member(user).or_else(|| view.state.member(user));
     senders.iter().filter_map(member).map(|event| as_it_stands(view, event)).collect()
 }

@@ -34,7 +34,7 @@ pub struct RoomLedger {
     /// Which (RK generation, account slot) each member has confirmed.
     pub confirmed: OrdMap<MemberId, Confirmed>,
     /// Current state.
-    pub state: StateMap,
+    pub state: Arc<StateMap>,
     /// How often RK was replaced.
     pub generation: u32,
     /// The last timestamp this server issued here.
@@ -72,6 +72,18 @@ pub struct StoredEvent {
     /// Whether the text is the original: it did not survive concealment unchanged.
     #[serde(rename = "v", default, skip_serializing_if = "std::ops::Not::not")]
     pub verbatim: bool,
+}
+
+impl StoredEvent {
+    /// The event, with the names of `roster`.
+    pub fn reveal(&self, roster: &Roster, room: &OwnedRoomId, rules: &RoomVersionRules) -> Result<Event, Error> {
+        let json = reveal(&self.text, self.verbatim, roster).map_err(|_| Error::Malformed)?;
+        let event = Event::parse(self.id.clone(), room.clone(), &json, rules).map_err(|_| Error::Malformed)?;
+        Ok(match roster.shared(event.sender()) {
+            Some(sender) => event.sharing(sender),
+            None => event,
+        })
+    }
 }
 
 /// One change of a room. `None` removes.
@@ -130,7 +142,7 @@ impl RoomLedger {
             version,
             roster: Roster::new(server),
             confirmed: OrdMap::new(),
-            state: StateMap::default(),
+            state: Arc::default(),
             generation: 1,
             last_ts: Timestamp(0),
             tips: Vec::new(),
@@ -151,15 +163,14 @@ impl RoomLedger {
 
     /// Reads an event of this room back.
     pub fn revealed(&self, stored: &StoredEvent) -> Result<Event, Error> {
-        let json = reveal(&stored.text, stored.verbatim, &self.roster).map_err(|_| Error::Malformed)?;
-        Event::parse(stored.id.clone(), self.id.clone(), &json, &self.rules).map_err(|_| Error::Malformed)
+        stored.reveal(&self.roster, &self.id, &self.rules)
     }
 
-    /// Notes that `event` is the newest of the room.
-    pub fn extend(&mut self, event: &Event) {
-        self.tips = vec![event.id().to_owned()];
-        self.depth = self.depth.max(event.depth());
-        self.last_ts = self.last_ts.max(event.ts());
+    /// Notes that an event is the newest of the room.
+    pub fn extend(&mut self, id: OwnedEventId, depth: u64, ts: Timestamp) {
+        self.tips = vec![id];
+        self.depth = self.depth.max(depth);
+        self.last_ts = self.last_ts.max(ts);
     }
 }
 
@@ -182,7 +193,7 @@ impl Ledger for RoomLedger {
             RoomChange::Confirmed(id, confirmed) => set(&mut self.confirmed, id, confirmed),
             RoomChange::State(stored) => {
                 let event = self.revealed(&stored)?;
-                self.state.insert(Arc::new(event));
+                Arc::make_mut(&mut self.state).insert(Arc::new(event));
             }
             RoomChange::Generation(generation) => self.generation = generation,
             RoomChange::Heads { last_ts, tips, depth } => {

@@ -27,7 +27,7 @@ impl Rooms {
         let view = room.view();
         let Some(entry) = view.entry(event) else { return Ok(()) };
         let key = ReadKey { room: room.id.clone(), kind, thread };
-        let ts = receipt_ts(self.clock.now(), self.policy.bucket, entry.event.ts());
+        let ts = receipt_ts(self.clock.now(), self.policy.bucket, entry.ts);
         let mark = ReadMark { position: entry.position, event: event.to_owned(), ts: ts.0 };
         let ahead = |vault: &VaultLedger| vault.read.get(&key).is_none_or(|before| before.position < mark.position);
         if !ahead(&account.view()) {

@@ -1,7 +1,7 @@
 //! An open room: one writer, and a view for readers who never wait for it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeSet, VecDeque},
     ops::{Deref, DerefMut},
     sync::{
         Arc,
@@ -11,19 +11,22 @@ use std::{
 
 use parking_lot::RwLock;
 use ruma::{
-    OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, UserId, events::room::member::MembershipState,
-    room_version_rules::RoomVersionRules,
+    OwnedRoomId, RoomVersionId, UserId, events::room::member::MembershipState, room_version_rules::RoomVersionRules,
 };
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
+    bodies::{Body, RECENT},
+    core::StateMap,
+    entry::Tags,
     ledger::RoomLedger,
-    row::Row,
+    row::{Digested, Row},
     typing::Typing,
-    view::{Entry, Transaction, View},
+    view::{Newest, View},
 };
 use crate::{
-    journal::{Error, Journals, Owner, Stream},
+    event::{Digest, Event},
+    journal::{Error, Journals, Owner, Position, Stream},
     pseudonym::MemberId,
     seal::slots::SlotId,
 };
@@ -48,8 +51,8 @@ pub struct Room {
 pub(super) struct Writer {
     pub(super) owner: Owner<RoomLedger>,
     pub(super) view: View,
-    /// Requests that were carried out, by who sent them.
-    pub(super) transactions: BTreeMap<(OwnedUserId, Transaction), OwnedEventId>,
+    /// The numbers of the entries that requests made, by sender and transaction.
+    pub(super) transactions: Tags,
     /// Keys mailed by this process, lest it mails them again: who, which generation, which life.
     pub(super) mailed: BTreeSet<(MemberId, u32, SlotId)>,
     /// Set when the room was shredded while somebody waited for it.
@@ -100,63 +103,58 @@ impl DerefMut for RoomWriting<'_> {
     }
 }
 
+/// The state before the first row: what is current and did not come in the window, and what rows replaced.
+fn before(current: &StateMap, rows: &[(Position, Digest, Option<Arc<Event>>)]) -> StateMap {
+    let mut state = current.clone();
+    for (_, digest, replaces) in rows.iter().rev() {
+        match (&digest.state, replaces) {
+            (Some(_), Some(replaced)) => {
+                state.insert(Arc::clone(replaced));
+            }
+            (Some(event), None) => state.remove(event),
+            (None, _) => {}
+        }
+    }
+    state
+}
+
 impl Room {
     /// Opens a loaded room, reading its window.
     pub(super) fn open(journals: &Journals, mut owner: Owner<RoomLedger>) -> Result<Self, Error> {
         let mut rows = Vec::new();
+        let mut recent = VecDeque::new();
+        let mut transactions = Tags::default();
+        let ledger = owner.ledger.clone();
         owner.load_windows(journals, &mut |stream, position, plain| {
-            if stream == Stream::Timeline {
-                rows.push((position, Row::decode(&plain)?));
+            if stream != Stream::Timeline {
+                return Ok(());
             }
+            let Digested { digest, content, transaction, replaces } = Row::decode(&plain)?.digest(&ledger)?;
+            if let Some(transaction) = &transaction {
+                transactions.put(&(&*digest.sender, transaction), u32::try_from(rows.len()).unwrap_or(u32::MAX));
+            }
+            recent.push_back(Body { content, transaction, arrived: None });
+            if recent.len() > RECENT {
+                recent.pop_front();
+            }
+            rows.push((position, digest, replaces));
             Ok(())
         })?;
-        let rules = Arc::clone(&owner.ledger.rules);
-        let mut view = View::empty(rules);
-        let mut transactions = BTreeMap::new();
-        let mut told = Vec::with_capacity(rows.len());
-        for (position, row) in rows {
-            told.push((position, row.reveal(&owner.ledger)?));
+        let mut view = View::empty(&owner.ledger, Some(journals.clone()));
+        view.state = Arc::new(before(&owner.ledger.state, &rows));
+        let older = rows.len() - recent.len();
+        for (number, (position, digest, replaces)) in rows.into_iter().enumerate() {
+            owner.ledger.extend(digest.key.id(), digest.depth, digest.ts);
+            let body = if number < older { None } else { recent.pop_front() };
+            view.push(Newest { position, digest, replaces, body });
         }
-        // The state before the first row: what is current and did not come in the window, and what rows replaced.
-        let mut state = owner.ledger.state.clone();
-        let inside: BTreeSet<_> = told.iter().map(|(_, told)| told.event.id().to_owned()).collect();
-        for (_, told) in told.iter().rev().filter(|(_, told)| told.event.is_state()) {
-            match &told.replaces {
-                Some(replaced) => {
-                    state.insert(Arc::clone(replaced));
-                }
-                None => state.remove(&told.event),
-            }
-        }
-        debug_assert!(state.iter().all(|event| !inside.contains(event.id())), "nothing precedes itself");
-        view.state = state;
-        for (position, told) in told {
-            owner.ledger.extend(&told.event);
-            if let Some(transaction) = &told.transaction {
-                let key = (told.event.sender().to_owned(), transaction.clone());
-                transactions.insert(key, told.event.id().to_owned());
-            }
-            let before = view.state.clone();
-            view.push(Entry {
-                position,
-                event: told.event,
-                redacted_because: None,
-                before,
-                replaces: told.replaces,
-                transaction: told.transaction,
-                arrived: None,
-            });
-        }
-        view.state = owner.ledger.state.clone();
+        view.follow(&owner.ledger);
         Ok(Self::assemble(owner, view, transactions))
     }
 
     /// Shares a room whose view is known.
-    pub(super) fn assemble(
-        owner: Owner<RoomLedger>,
-        view: View,
-        transactions: BTreeMap<(OwnedUserId, Transaction), OwnedEventId>,
-    ) -> Self {
+    pub(super) fn assemble(owner: Owner<RoomLedger>, view: View, transactions: Tags) -> Self {
+        view.bodies.arrange(owner.arranged(), || owner.shelf(Stream::Timeline));
         Self {
             id: owner.ledger.id.clone(),
             slot: owner.identity().slot,
@@ -182,10 +180,13 @@ impl Room {
     }
 
     /// Shows readers what the writer has made durable. Receipts are not the writer's and stay.
-    pub(super) fn publish(&self, view: &View) {
+    pub(super) fn publish(&self, writer: &Writer) {
+        let Writer { owner, view, .. } = writer;
+        view.bodies.arrange(owner.arranged(), || owner.shelf(Stream::Timeline));
         let mut shown = self.view.write();
-        let (receipts, receipt_count) = (shown.receipts.clone(), shown.receipt_count);
-        *shown = Arc::new(View { receipts, receipt_count, ..view.clone() });
+        let mut fresh = view.clone();
+        (fresh.receipts, fresh.receipt_count) = (shown.receipts.clone(), shown.receipt_count);
+        *shown = Arc::new(fresh);
     }
 
     /// Changes what readers see of what lies in RAM only.

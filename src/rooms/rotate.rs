@@ -114,9 +114,9 @@ impl Rooms {
             return Err(error.into());
         }
         let mut after = Batch::default();
-        writer.owner.adopt(prepared, &mut after);
+        writer.owner.adopt(&self.journals, prepared, &mut after);
         self.show(writer, made, position);
-        room.publish(&writer.view);
+        room.publish(writer);
         let confirmed = self.drop_old_keys(room, &key, staying, writer, generation).await?;
         writer.owner.change(&self.journals, confirmed, &mut after)?;
         self.settle(room, writer, after).await

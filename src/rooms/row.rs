@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
-use ruma::OwnedDeviceId;
+use ruma::{OwnedDeviceId, OwnedRoomId, room_version_rules::RoomVersionRules};
 use serde::{Deserialize, Serialize};
 
 use super::{
     ledger::{RoomLedger, StoredEvent},
     view::Transaction,
 };
-use crate::{event::Event, journal::Error, seal::row::Primer};
+use crate::{
+    event::{Digest, Event},
+    journal::Error,
+    pseudonym::{Roster, reveal},
+    seal::row::Primer,
+};
 
 /// A row of a room's window (`doc/storage.md`).
 #[derive(Serialize, Deserialize)]
@@ -29,7 +34,15 @@ pub(super) struct Row {
 
 /// What a row says, with names.
 pub(super) struct Told {
-    pub(super) event: Arc<Event>,
+    pub(super) event: Event,
+    pub(super) transaction: Option<Transaction>,
+}
+
+/// What a timeline takes from a row.
+pub(super) struct Digested {
+    pub(super) digest: Digest,
+    /// The text of its content, where it is no state event.
+    pub(super) content: Option<Box<str>>,
     pub(super) transaction: Option<Transaction>,
     pub(super) replaces: Option<Arc<Event>>,
 }
@@ -52,15 +65,28 @@ impl Row {
         serde_json::from_slice(bytes).map_err(|_| Error::Malformed)
     }
 
-    pub(super) fn reveal(self, ledger: &RoomLedger) -> Result<Told, Error> {
-        let event = Arc::new(ledger.revealed(&self.event)?);
-        let replaces = self.replaced.map(|stored| ledger.revealed(&stored)).transpose()?.map(Arc::new);
-        let transaction = match (self.device, self.transaction) {
-            (Some(device), Some(id)) => Some(Transaction { device, id }),
-            _ => None,
-        };
-        Ok(Told { event, transaction, replaces })
+    /// The event and how it was sent.
+    pub(super) fn reveal(self, roster: &Roster, room: &OwnedRoomId, rules: &RoomVersionRules) -> Result<Told, Error> {
+        let event = self.event.reveal(roster, room, rules)?;
+        Ok(Told { event, transaction: transaction(self.device, self.transaction) })
     }
+
+    /// What a timeline takes of the event.
+    pub(super) fn digest(self, ledger: &RoomLedger) -> Result<Digested, Error> {
+        let StoredEvent { id, text, verbatim } = self.event;
+        let json = reveal(&text, verbatim, &ledger.roster).map_err(|_| Error::Malformed)?;
+        let read = Digest::read(id, &ledger.id, &json, &ledger.rules);
+        let (mut digest, content) = read.map_err(|_| Error::Malformed)?;
+        if let Some(sender) = ledger.roster.shared(&digest.sender) {
+            digest.sender = sender.clone();
+        }
+        let replaces = self.replaced.map(|stored| ledger.revealed(&stored)).transpose()?.map(Arc::new);
+        Ok(Digested { digest, content, transaction: transaction(self.device, self.transaction), replaces })
+    }
+}
+
+fn transaction(device: Option<OwnedDeviceId>, id: Option<String>) -> Option<Transaction> {
+    device.zip(id).map(|(device, id)| Transaction { device, id })
 }
 
 /// What primes the compression of a window that `event` opens: the structure of the room's events and the ids that

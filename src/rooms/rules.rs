@@ -2,8 +2,8 @@
 
 use ruma::{UserId, state_res::events::RoomPowerLevelsIntField};
 
-use super::{Error, core::may_redact, view::View};
-use crate::event::{Error as EventError, Event, Relation};
+use super::{Entry, Error, View, core::may_redact};
+use crate::event::{Error as EventError, Event, EventKey, Relation};
 
 /// Whether a new event may follow what `view` shows.
 ///
@@ -22,10 +22,13 @@ pub(super) fn check(event: &Event, view: &View) -> Result<(), Error> {
 
 fn redaction(event: &Event, view: &View) -> Result<(), Error> {
     let id = event.redacts().ok_or(Error::Event(EventError::Malformed))?;
-    let target = view.entry(id).map(|entry| &entry.event).or_else(|| view.state.find_id(id));
-    let target = target.ok_or(Error::UnknownEvent)?;
-    let own = target.sender() == event.sender();
-    if (own || is_moderator(view, event.sender())) && may_redact(event, target, &view.state, &view.rules) {
+    let (kind, sender) = match (view.entry(id), view.state.find_id(id)) {
+        (Some(entry), _) => (entry.kind(), entry.sender()),
+        (None, Some(state)) => (state.kind(), state.sender()),
+        (None, None) => return Err(Error::UnknownEvent),
+    };
+    let own = sender == event.sender();
+    if (own || is_moderator(view, event.sender())) && may_redact(event, (kind, sender), &view.state, &view.rules) {
         Ok(())
     } else {
         Err(Error::Forbidden)
@@ -39,20 +42,19 @@ fn is_moderator(view: &View, user: &UserId) -> bool {
 
 fn relates(event: &Event, relation: &Relation, view: &View) -> Result<(), Error> {
     if let Some(target) = relation.target("m.annotation") {
-        let repeated = |other: &Event| {
+        let repeated = |other: &Entry| {
             other.sender() == event.sender()
                 && other.kind() == event.kind()
                 && other
                     .relation()
                     .is_some_and(|other| other.rel_type.as_deref() == Some("m.annotation") && other.key == relation.key)
         };
-        let mut others = view.relations.get(target).into_iter().flatten();
-        if others.any(|other| repeated(&other.event)) {
+        if EventKey::of(target).is_some_and(|target| view.children(target).any(repeated)) {
             return Err(Error::DuplicateAnnotation);
         }
     }
     let root = relation.target("m.thread").and_then(|id| view.entry(id));
-    if root.and_then(|root| root.event.relation()).is_some_and(|relation| relation.event_id.is_some()) {
+    if root.and_then(Entry::relation).is_some_and(|relation| relation.event_id.is_some()) {
         return Err(Error::NestedThread);
     }
     Ok(())

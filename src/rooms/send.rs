@@ -5,17 +5,18 @@ use std::sync::Arc;
 use ruma::{OwnedEventId, OwnedUserId, UserId};
 
 use super::{
-    Error,
+    Entry, Error,
+    bodies::Body,
     core::{auth_events_for, authorise},
     hall::Rooms,
     ledger::{RoomChange, RoomLedger},
     room::{Room, Writer},
     row::{Row, primer},
     rules::check,
-    view::{Entry, Transaction},
+    view::{Newest, Transaction},
 };
 use crate::{
-    event::{Builder, Draft, Event, Parents, next_ts},
+    event::{Builder, Digest, Draft, Event, Parents, next_ts},
     journal::{NewRow, Stream},
     pseudonym::{MemberId, conceal},
     store::{Batch, Partition},
@@ -26,6 +27,8 @@ pub(super) struct Made {
     pub(super) event: Arc<Event>,
     pub(super) changes: Vec<RoomChange>,
     pub(super) replaces: Option<Arc<Event>>,
+    pub(super) digest: Digest,
+    pub(super) content: Option<Box<str>>,
     pub(super) plain: Vec<u8>,
     pub(super) transaction: Option<Transaction>,
 }
@@ -77,7 +80,7 @@ impl Rooms {
             return Err(Error::Journal(error.into()));
         }
         writer.owner.settle();
-        room.publish(&writer.view);
+        room.publish(writer);
         Ok(())
     }
 
@@ -99,10 +102,10 @@ impl Rooms {
         let auth = auth_events_for(&draft, &writer.view.state, &rules)?;
         let parents = Parents { events: ledger.tips.clone(), depth: ledger.depth };
         let ts = next_ts(self.clock.now(), self.policy.bucket, Some(ledger.last_ts));
-        let event = Arc::new(builder.build(draft, &parents, &auth, ts)?);
+        let event = builder.build(draft, &parents, &auth, ts)?;
         authorise(&event, &writer.view.state, &rules)?;
         check(&event, &writer.view)?;
-        self.describe(writer, event, transaction)
+        self.describe(writer, Arc::new(event.settled()), transaction)
     }
 
     /// What an event's rows say. Enrols whom it names for the first time.
@@ -147,7 +150,8 @@ impl Rooms {
                 changes.push(RoomChange::State(ledger.stored(&crate::event::redact(current, &ledger.rules)?)));
             }
         }
-        Ok(Made { event, changes, replaces, plain: row.encode()?, transaction })
+        let (digest, content) = Digest::of(&event)?;
+        Ok(Made { event, changes, replaces, digest, content, plain: row.encode()?, transaction })
     }
 
     /// Puts a made event's rows into `batch` and takes it into the writer's view.
@@ -179,24 +183,16 @@ impl Rooms {
 
     /// Takes an event into the writer's view.
     pub(super) fn show(&self, writer: &mut Writer, made: Made, position: crate::journal::Position) {
-        let Made { event, replaces, transaction, .. } = made;
+        let Made { event, replaces, transaction, digest, content, .. } = made;
         if let Some(transaction) = &transaction {
-            let key = (event.sender().to_owned(), transaction.clone());
-            writer.transactions.insert(key, event.id().to_owned());
+            let number = u32::try_from(writer.view.timeline.len()).unwrap_or(u32::MAX);
+            writer.transactions.put(&(event.sender(), transaction), number);
         }
-        writer.owner.ledger.extend(&event);
-        let before = writer.view.state.clone();
-        writer.view.push(Entry {
-            position,
-            event,
-            redacted_because: None,
-            before,
-            replaces,
-            transaction,
-            arrived: Some(self.clock.now()),
-        });
+        writer.owner.ledger.extend(event.id().to_owned(), event.depth(), event.ts());
+        let body = Some(Body { content, transaction, arrived: Some(self.clock.now()) });
+        writer.view.push(Newest { position, digest, replaces, body });
         // One copy of each state event serves the ledger and the view.
-        writer.view.state = writer.owner.ledger.state.clone();
+        writer.view.follow(&writer.owner.ledger);
     }
 }
 
@@ -208,7 +204,13 @@ impl Writer {
 
     /// The event that an earlier request with this transaction id made.
     pub(super) fn repeated(&self, sender: &UserId, transaction: Option<&Transaction>) -> Option<OwnedEventId> {
-        self.transactions.get(&(sender.to_owned(), transaction?.clone())).cloned()
+        let transaction = transaction?;
+        let number = self.transactions.find(&(sender, transaction), |number| {
+            let entry = self.view.numbered(number).filter(|entry| entry.sender() == sender);
+            let whole = entry.and_then(|entry| self.view.whole(entry));
+            whole.is_some_and(|whole| whole.transaction() == Some(transaction))
+        })?;
+        self.view.numbered(number).map(Entry::id)
     }
 
     /// The current state event when `draft` would only repeat it.

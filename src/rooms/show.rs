@@ -5,15 +5,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use imbl::Vector;
-use ruma::{DeviceId, EventId, UserId, events::room::member::MembershipState};
+use ruma::{DeviceId, EventId, OwnedEventId, UserId, events::room::member::MembershipState};
 use serde_json::value::RawValue;
 
-use super::{
-    relations,
-    view::{Entry, View},
-    visibility,
-};
+use super::{Entry, View, Whole, relations, visibility};
 use crate::{
     clock::Timestamp,
     event::{Event, Shape, Unsigned, to_client},
@@ -45,8 +40,8 @@ impl<'a> Sight<'a> {
             Some(usize::MAX)
         } else {
             view.timeline.iter().rposition(|entry| {
-                entry.event.is("m.room.member", user.as_str())
-                    && entry.replaces.as_ref().and_then(|event| event.membership()) == Some(MembershipState::Join)
+                entry.is("m.room.member", user.as_str())
+                    && entry.replaces().and_then(|event| event.membership()) == Some(MembershipState::Join)
             })
         };
         Self { user, joined_until }
@@ -56,7 +51,7 @@ impl<'a> Sight<'a> {
     #[must_use]
     pub fn allows(&self, index: usize, entry: &Entry) -> bool {
         let joined_after = self.joined_until.is_some_and(|until| index < until);
-        visibility::may_see(self.user, joined_after, &entry.event, &entry.before)
+        visibility::may_see(self.user, joined_after, entry.state(), &entry.before)
     }
 }
 
@@ -66,27 +61,25 @@ pub fn may_see(view: &View, entry: &Entry, user: &UserId) -> bool {
     Sight::of(view, user).allows(view.index_of(entry.position), entry)
 }
 
-/// The client form of an entry, with everything its viewer is told beside it.
+/// The client form of an entry, with everything its viewer is told beside it; `None` when what it says is gone.
 #[must_use]
-pub fn show(view: &View, entry: &Entry, viewer: &Viewer<'_>, now: Timestamp, shape: Shape) -> Box<RawValue> {
-    let bundle = view.relations.get(entry.event.id()).and_then(|children| bundled(view, entry, children, viewer, now));
+pub fn show(view: &View, entry: &Entry, viewer: &Viewer<'_>, now: Timestamp, shape: Shape) -> Option<Box<RawValue>> {
+    let bundle = bundled(view, entry, viewer, now);
     with_bundle(view, entry, viewer, now, shape, bundle.as_deref())
 }
 
 /// The client form of a state event, which may have no place in the timeline any more.
 #[must_use]
 pub fn show_state(view: &View, event: &Arc<Event>, viewer: &Viewer<'_>, now: Timestamp, shape: Shape) -> Box<RawValue> {
-    match view.entry(event.id()) {
-        Some(entry) => show(view, entry, viewer, now, shape),
-        None => to_client(event, shape, &Unsigned::default()),
-    }
+    let shown = view.entry(event.id()).and_then(|entry| show(view, entry, viewer, now, shape));
+    shown.unwrap_or_else(|| to_client(&**event, shape, &Unsigned::default()))
 }
 
 /// The event as it stands now: redacted when it was redacted after the state it was taken from.
 #[must_use]
 pub fn as_it_stands(view: &View, event: &Arc<Event>) -> Arc<Event> {
-    if let Some(entry) = view.entry(event.id()) {
-        return Arc::clone(&entry.event);
+    if let Some(state) = view.entry(event.id()).and_then(Entry::state) {
+        return Arc::clone(state);
     }
     let current = event.state_key().and_then(|key| view.state.find(event.kind(), key));
     Arc::clone(current.filter(|current| current.id() == event.id()).unwrap_or(event))
@@ -99,96 +92,105 @@ fn with_bundle(
     now: Timestamp,
     shape: Shape,
     bundle: Option<&str>,
-) -> Box<RawValue> {
-    let redacted = entry.redacted_because.is_some();
-    let age = entry.arrived.map(|arrived| now.since(arrived)).filter(|age| *age <= AGED);
-    let own = entry
-        .transaction
-        .as_ref()
-        .filter(|transaction| viewer.device == Some(&*transaction.device) && entry.event.sender() == viewer.user);
+) -> Option<Box<RawValue>> {
+    let whole = view.whole(entry)?;
+    let because = entry.redacted_by().and_then(|position| view.at(position));
+    let because = because.and_then(|redaction| view.whole(redaction));
+    let age = whole.arrived().map(|arrived| now.since(arrived)).filter(|age| *age <= AGED);
+    let own = whole
+        .transaction()
+        .filter(|transaction| viewer.device == Some(&*transaction.device) && entry.sender() == viewer.user);
     // The content of what a redacted event replaced is part of what the redaction takes away.
-    let replaced = entry.replaces.as_ref().filter(|_| !redacted).map(|event| as_it_stands(view, event));
-    let membership = visibility::membership_at(viewer.user, &entry.event, &entry.before);
+    let is_redacted = entry.redacted_by().is_some();
+    let replaced = entry.replaces().filter(|_| !is_redacted).map(|event| as_it_stands(view, event));
+    let membership = visibility::membership_at(viewer.user, entry.state(), &entry.before);
     let unsigned = Unsigned {
         age: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
         transaction_id: own.map(|transaction| &*transaction.id),
         membership: Some(membership.as_str()),
-        replaced: replaced.as_deref(),
-        redacted_because: entry.redacted_because.as_deref(),
+        replaced: replaced.as_deref().map(Into::into),
+        redacted_because: because.as_ref().map(Whole::face),
         relations: bundle,
     };
-    to_client(&entry.event, shape, &unsigned)
+    Some(to_client(whole.face(), shape, &unsigned))
 }
 
 /// `m.relations` of an entry others relate to; nothing when none of the relations is one that is bundled.
-fn bundled(
-    view: &View,
-    entry: &Entry,
-    children: &Vector<Arc<Entry>>,
-    viewer: &Viewer<'_>,
-    now: Timestamp,
-) -> Option<String> {
-    if children.is_empty() || entry.redacted_because.is_some() {
+fn bundled(view: &View, root: &Entry, viewer: &Viewer<'_>, now: Timestamp) -> Option<String> {
+    if root.redacted_by().is_some() {
         return None;
     }
-    let family = Family::of(view, children, viewer.user);
-    let root = &entry.event;
-    let edit = family.edit(root).map(|edit| with_bundle(view, edit, viewer, now, Shape::Full, None));
+    let family = Family::of(view, root, viewer.user);
+    if family.is_empty() {
+        return None;
+    }
+    let shown = |entry: &Entry, bundle: Option<&str>| with_bundle(view, entry, viewer, now, Shape::Full, bundle);
+    let edit = family.edit(root).and_then(|edit| shown(edit, None));
     let thread = relations::thread(root.sender(), viewer.user, family.entries());
-    let latest = thread.and_then(|thread| view.entry(thread.latest)).map(|latest| {
-        let children = view.relations.get(latest.event.id());
-        let family = children.map(|children| Family::of(view, children, viewer.user));
-        let edit = family.as_ref().and_then(|family| family.edit(&latest.event));
-        let edit = edit.map(|edit| with_bundle(view, edit, viewer, now, Shape::Full, None));
+    let latest = thread.and_then(|thread| view.entry(thread.latest)).and_then(|latest| {
+        let edit = Family::of(view, latest, viewer.user).edit(latest).and_then(|edit| shown(edit, None));
         let bundle = relations::bundle(edit.as_deref(), None, &[]);
-        with_bundle(view, latest, viewer, now, Shape::Full, bundle.as_deref())
+        shown(latest, bundle.as_deref())
     });
     let references: Vec<&EventId> = relations::references(family.entries()).collect();
     relations::bundle(edit.as_deref(), thread.as_ref().zip(latest.as_deref()), &references)
 }
 
 /// The events that relate to one event and that the viewer may see.
-struct Family<'a>(Vec<(&'a Arc<Entry>, String)>);
+struct Family<'a>(Vec<Child<'a>>);
+
+struct Child<'a> {
+    entry: &'a Entry,
+    id: OwnedEventId,
+    rel_type: &'a str,
+}
 
 impl<'a> Family<'a> {
-    fn of(view: &View, children: &'a Vector<Arc<Entry>>, user: &UserId) -> Self {
-        let sight = Sight::of(view, user);
-        let seen = children.iter().filter_map(|child| {
+    fn of(view: &'a View, root: &Entry, user: &UserId) -> Self {
+        let mut sight = None;
+        let seen = view.children(root.key()).filter_map(|entry| {
             // Most relations are reactions, which are not bundled.
-            if child.event.kind() == "m.reaction" || !sight.allows(view.index_of(child.position), child) {
+            if entry.kind() == "m.reaction" {
                 return None;
             }
-            Some((child, child.event.relation()?.rel_type?))
+            let sight = sight.get_or_insert_with(|| Sight::of(view, user));
+            let rel_type = entry.relation()?.rel_type.as_deref()?;
+            let allowed = sight.allows(view.index_of(entry.position), entry);
+            allowed.then(|| Child { entry, id: entry.id(), rel_type })
         });
         Self(seen.collect())
     }
 
-    fn entries(&self) -> impl Iterator<Item = relations::Entry<'_>> {
-        self.0.iter().map(|(child, rel_type)| entry_of(&child.event, rel_type))
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    fn edit(&self, root: &Event) -> Option<&'a Arc<Entry>> {
+    fn entries(&self) -> impl Iterator<Item = relations::Entry<'_>> {
+        self.0.iter().map(Child::relation)
+    }
+
+    fn edit(&self, root: &Entry) -> Option<&'a Entry> {
         let target = relations::Target {
             sender: root.sender(),
             kind: root.kind(),
             is_state: root.is_state(),
             is_edit: root.relation().is_some_and(|relation| relation.target("m.replace").is_some()),
         };
-        let valid = self.0.iter().filter(|(child, _)| {
-            child.event.kind() == "m.room.encrypted" || child.event.content_text().contains("\"m.new_content\"")
-        });
-        let edit = relations::latest_edit(target, valid.map(|(child, rel_type)| entry_of(&child.event, rel_type)))?;
-        self.0.iter().find(|(child, _)| child.event.id() == edit.id).map(|(child, _)| *child)
+        let valid = self.0.iter().filter(|child| child.entry.replaces_content());
+        let edit = relations::latest_edit(target, valid.map(Child::relation))?;
+        self.0.iter().find(|child| child.id == *edit.id).map(|child| child.entry)
     }
 }
 
-fn entry_of<'a>(event: &'a Event, rel_type: &'a str) -> relations::Entry<'a> {
-    relations::Entry {
-        id: event.id(),
-        ts: event.ts(),
-        sender: event.sender(),
-        kind: event.kind(),
-        is_state: event.is_state(),
-        rel_type,
+impl Child<'_> {
+    fn relation(&self) -> relations::Entry<'_> {
+        relations::Entry {
+            id: &self.id,
+            ts: self.entry.ts,
+            sender: self.entry.sender(),
+            kind: self.entry.kind(),
+            is_state: self.entry.is_state(),
+            rel_type: self.rel_type,
+        }
     }
 }

@@ -44,7 +44,7 @@ pub fn stripped_state(state: &StateMap, user: &UserId) -> Vec<serde_json::Value>
     let named = STRIPPED.iter().filter_map(|kind| state.find(kind, ""));
     let events = named.chain(inviter).chain(own);
     events
-        .filter_map(|event| serde_json::from_str(to_client(event, Shape::Stripped, &Unsigned::default()).get()).ok())
+        .filter_map(|event| serde_json::from_str(to_client(&**event, Shape::Stripped, &Unsigned::default()).get()).ok())
         .collect()
 }
 

@@ -96,7 +96,7 @@ fn successor(old: &Room, account: &Account, version: RoomVersionId, additional: 
     let view = old.view();
     let mut predecessor = object([("room_id", text(old.id.as_str()))]);
     if let Some(last) = view.timeline.last().filter(|_| !rules.explicitly_privilege_room_creators) {
-        predecessor.insert("event_id".to_owned(), text(last.event.id().as_str()));
+        predecessor.insert("event_id".to_owned(), text(last.id().as_str()));
     }
     let mut creation = object([("predecessor", Json::Object(predecessor))]);
     if let Some(kind) = view.state.room_type() {

@@ -16,9 +16,11 @@ impl Rooms {
             if writer.gone || !writer.owner.wants_pack() {
                 break;
             }
-            let mut batch = Batch::default();
-            writer.owner.pack(&self.journals, &mut batch)?;
+            let (mut batch, mut after) = (Batch::default(), Batch::default());
+            writer.owner.pack(&self.journals, &mut batch, &mut after)?;
             self.settle(room, &mut writer, batch).await?;
+            // Readers find the entries in their packs from here on.
+            self.journals.store.commit(after).await?;
         }
         Ok(())
     }
@@ -38,7 +40,8 @@ impl Rooms {
             return Err(error.into());
         }
         let mut after = Batch::default();
-        writer.owner.adopt(prepared, &mut after);
+        writer.owner.adopt(&self.journals, prepared, &mut after);
+        room.publish(&writer);
         Ok(self.journals.store.commit(after).await?)
     }
 }

@@ -3,58 +3,58 @@
 use std::sync::Arc;
 
 use imbl::{OrdMap, Vector};
+use parking_lot::RwLock;
 use ruma::{
-    EventId, OwnedDeviceId, OwnedEventId, OwnedUserId, UserId, events::room::member::MembershipState,
+    EventId, OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId, UserId, events::room::member::MembershipState,
     room_version_rules::RoomVersionRules,
 };
 
-use super::core::StateMap;
+use super::{
+    bodies::{Bodies, Body, RECENT, Text, Whole, as_redacted},
+    core::StateMap,
+    entry::{Entry, Heads, Tags},
+    ledger::RoomLedger,
+};
 use crate::{
     clock::Timestamp,
-    event::{self, Event},
-    journal::Position,
+    event::{self, Digest, Event, EventKey},
+    journal::{Journals, Position},
+    pseudonym::Roster,
 };
 
 /// A room as of one moment.
 #[derive(Clone)]
 pub struct View {
+    /// The room.
+    pub id: OwnedRoomId,
     /// The rules of the room's version.
     pub rules: Arc<RoomVersionRules>,
     /// Current state.
-    pub state: StateMap,
+    pub state: Arc<StateMap>,
     /// Its events that have not expired, oldest first.
-    pub timeline: Vector<Arc<Entry>>,
-    /// Where each of them stands.
-    pub places: OrdMap<OwnedEventId, Position>,
-    /// Events that relate to an event, in timeline order, by the event they relate to.
-    pub relations: OrdMap<OwnedEventId, Vector<Arc<Entry>>>,
+    pub timeline: Vector<Entry>,
     /// Public receipts by user and thread.
     pub receipts: OrdMap<(OwnedUserId, Option<String>), Receipt>,
     /// Counts changes of receipts, so that a sync sends what changed.
     pub receipt_count: u64,
+    /// Where events stand that relate to an event, in timeline order, by the event they relate to.
+    relations: OrdMap<EventKey, Vector<Position>>,
+    /// The bodies of the newest events; none where it has to be read.
+    recent: Vector<Option<Arc<Body>>>,
+    roster: Roster,
+    index: Arc<RwLock<Index>>,
+    pub(super) bodies: Arc<Bodies>,
 }
 
-/// An event in its place.
-#[derive(Clone)]
-pub struct Entry {
-    /// Where it stands.
-    pub position: Position,
-    /// The event; in its redacted form once it is redacted.
-    pub event: Arc<Event>,
-    /// The redaction that took its content.
-    pub redacted_because: Option<Arc<Event>>,
-    /// The state before it.
-    pub before: StateMap,
-    /// The state event it took the place of.
-    pub replaces: Option<Arc<Event>>,
-    /// Which device sent it under which transaction id.
-    pub transaction: Option<Transaction>,
-    /// When it was accepted, while this process has known it: for `age`.
-    pub arrived: Option<Timestamp>,
+/// What serves every view of a timeline, because it only ever grows and whoever asks it looks at his own timeline.
+#[derive(Default)]
+struct Index {
+    heads: Heads,
+    numbers: Tags,
 }
 
 /// A client's own name for a request, for recognising retries.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Transaction {
     /// The device.
     pub device: OwnedDeviceId,
@@ -75,26 +75,113 @@ pub struct Receipt {
     pub at: u64,
 }
 
+/// The newest event of a timeline, on its way in.
+pub(super) struct Newest {
+    /// Where it stands.
+    pub(super) position: Position,
+    /// What the timeline keeps of it.
+    pub(super) digest: Digest,
+    /// The state event it takes the place of.
+    pub(super) replaces: Option<Arc<Event>>,
+    /// What it says, where that is to stay in RAM.
+    pub(super) body: Option<Body>,
+}
+
 impl View {
-    /// A room without events.
+    /// A room without events, the bodies of which will be read from `journals`.
     #[must_use]
-    pub fn empty(rules: Arc<RoomVersionRules>) -> Self {
+    pub fn empty(ledger: &RoomLedger, journals: Option<Journals>) -> Self {
+        let (id, rules) = (ledger.id.clone(), Arc::clone(&ledger.rules));
         Self {
+            bodies: Arc::new(Bodies::new(id.clone(), Arc::clone(&rules), journals)),
+            id,
             rules,
-            state: StateMap::default(),
+            state: Arc::default(),
             timeline: Vector::new(),
-            places: OrdMap::new(),
             relations: OrdMap::new(),
+            recent: Vector::new(),
             receipts: OrdMap::new(),
             receipt_count: 0,
+            roster: ledger.roster.clone(),
+            index: Arc::default(),
         }
     }
 
     /// The entry of an event that has not expired.
     #[must_use]
-    pub fn entry(&self, id: &EventId) -> Option<&Arc<Entry>> {
-        let position = *self.places.get(id)?;
+    pub fn entry(&self, id: &EventId) -> Option<&Entry> {
+        let key = EventKey::of(id)?;
+        let number = self
+            .index
+            .read()
+            .numbers
+            .find(&key, |number| self.numbered(number).is_some_and(|entry| entry.key() == key))?;
+        self.numbered(number)
+    }
+
+    /// Whether an event has not expired.
+    #[must_use]
+    pub fn holds(&self, id: &EventId) -> bool {
+        self.entry(id).is_some()
+    }
+
+    /// The entry at `position`.
+    #[must_use]
+    pub fn at(&self, position: Position) -> Option<&Entry> {
         self.timeline.get(self.index_of(position)).filter(|entry| entry.position == position)
+    }
+
+    /// The entry that came in as the `number`th.
+    pub(super) fn numbered(&self, number: u32) -> Option<&Entry> {
+        self.timeline.get(usize::try_from(number).ok()?)
+    }
+
+    /// The entries of events that relate to an event, in timeline order.
+    #[must_use]
+    pub fn children(&self, key: EventKey) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.relations.get(&key).into_iter().flatten().filter_map(|position| self.at(*position))
+    }
+
+    /// Every event that others relate to and that has not expired.
+    pub fn parents(&self) -> impl Iterator<Item = &Entry> {
+        self.relations.keys().filter_map(|key| self.entry(&key.id()))
+    }
+
+    /// An event with what it says; `None` when that is gone.
+    #[must_use]
+    pub fn whole<'a>(&'a self, entry: &'a Entry) -> Option<Whole<'a>> {
+        Some(Whole { room: &self.id, entry, id: entry.id(), text: self.text(entry)? })
+    }
+
+    fn text(&self, entry: &Entry) -> Option<Text> {
+        let back = self.timeline.len() - self.index_of(entry.position).min(self.timeline.len());
+        let recent = self.recent.len().checked_sub(back).and_then(|at| self.recent.get(at)).cloned().flatten();
+        match (recent, entry.state()) {
+            (Some(body), _) => Some(Text::Body(body)),
+            (None, Some(event)) => Some(Text::Event(Arc::clone(event), None)),
+            (None, None) => {
+                let (event, transaction) = self.bodies.read(entry.position, &self.roster)?;
+                Some(Text::Event(Arc::new(as_redacted(event, entry, &self.rules)?), transaction))
+            }
+        }
+    }
+
+    /// The whole event behind an entry, for servers and tools rather than for clients; `None` when it is gone.
+    #[must_use]
+    pub fn event(&self, entry: &Entry) -> Option<Arc<Event>> {
+        if let Some(event) = entry.state() {
+            return Some(Arc::clone(event));
+        }
+        let (event, _) = self.bodies.read(entry.position, &self.roster)?;
+        as_redacted(event, entry, &self.rules).map(Arc::new)
+    }
+
+    /// When an event was accepted by this process, as long as it knows; else its coarse time.
+    #[must_use]
+    pub fn arrived(&self, entry: &Entry) -> Timestamp {
+        let back = self.timeline.len() - self.index_of(entry.position).min(self.timeline.len());
+        let recent = self.recent.len().checked_sub(back).and_then(|at| self.recent.get(at));
+        recent.and_then(|body| body.as_ref()?.arrived).unwrap_or(entry.ts)
     }
 
     /// The index of the first entry at or behind `position`.
@@ -125,18 +212,18 @@ impl View {
     /// position, else the oldest of the timeline.
     #[must_use]
     pub fn served(&self, event: &EventId, position: Position) -> Option<OwnedEventId> {
-        if self.places.contains_key(event) {
+        if self.holds(event) {
             return Some(event.to_owned());
         }
         let behind = self.index_after(position);
         let entry = if behind == 0 { self.timeline.front() } else { self.timeline.get(behind - 1) };
-        entry.map(|entry| entry.event.id().to_owned())
+        entry.map(Entry::id)
     }
 
     /// The state after an entry.
     #[must_use]
-    pub fn state_after(&self, index: usize) -> StateMap {
-        self.timeline.get(index + 1).map_or_else(|| self.state.clone(), |next| next.before.clone())
+    pub fn state_after(&self, index: usize) -> Arc<StateMap> {
+        Arc::clone(self.timeline.get(index + 1).map_or(&self.state, |next| &next.before))
     }
 
     /// Whether `user` is joined now.
@@ -145,49 +232,70 @@ impl View {
         self.state.membership(user) == MembershipState::Join
     }
 
+    /// Takes in what `ledger` says of names and current state.
+    pub(super) fn follow(&mut self, ledger: &RoomLedger) {
+        self.roster = ledger.roster.clone();
+        self.state = Arc::clone(&ledger.state);
+    }
+
     /// Takes in the newest event, which follows everything here.
-    pub fn push(&mut self, entry: Entry) {
-        let event = Arc::clone(&entry.event);
-        let redacts = event.redacts().map(ToOwned::to_owned);
-        let relation = event.relation();
-        if event.is_state() {
-            self.state.insert(Arc::clone(&event));
+    pub(super) fn push(&mut self, newest: Newest) {
+        let Newest { position, digest, replaces, body } = newest;
+        let before = Arc::clone(&self.state);
+        if let Some(event) = &digest.state {
+            Arc::make_mut(&mut self.state).insert(Arc::clone(event));
         }
-        let entry = Arc::new(entry);
-        self.places.insert(event.id().to_owned(), entry.position);
-        if let Some(relation) = relation.and_then(|relation| relation.event_id) {
-            self.relations.entry(relation).or_default().push_back(Arc::clone(&entry));
+        let relation = digest.relation.as_ref().and_then(|relation| EventKey::of(relation.event_id.as_ref()?));
+        let redacts = digest.redacts.clone();
+        let entry = {
+            let mut index = self.index.write();
+            let number = u32::try_from(self.timeline.len()).unwrap_or(u32::MAX);
+            index.numbers.put(&digest.key, number);
+            index.heads.entry(digest, position, before, replaces)
+        };
+        if let Some(relation) = relation {
+            self.relations.entry(relation).or_default().push_back(position);
         }
         self.timeline.push_back(entry);
+        self.recent.push_back(body.map(Arc::new));
+        if self.recent.len() > RECENT {
+            self.recent.pop_front();
+        }
         if let Some(target) = redacts {
-            self.redact(&target, &event);
+            self.redact(&target, position);
         }
     }
 
-    fn redact(&mut self, target: &EventId, because: &Arc<Event>) {
+    fn redact(&mut self, target: &EventId, by: Position) {
         let Some(entry) = self.entry(target).cloned() else {
             // State outlives its place in the timeline.
             let current = self.state.find_id(target).and_then(|event| event::redact(event, &self.rules).ok());
-            current.map(|redacted| self.state.insert(Arc::new(redacted)));
+            current.map(|redacted| Arc::make_mut(&mut self.state).insert(Arc::new(redacted)));
             return;
         };
-        if entry.redacted_because.is_some() {
+        if entry.redacted_by().is_some() {
             return;
         }
-        let Ok(redacted) = event::redact(&entry.event, &self.rules) else { return };
-        let redacted = Arc::new(redacted);
-        if let Some(relation) = entry.event.relation().and_then(|relation| relation.event_id)
+        let state = entry.state().and_then(|event| event::redact(event, &self.rules).ok()).map(Arc::new);
+        if entry.is_state() && state.is_none() {
+            return;
+        }
+        if let Some(relation) = entry.relation().and_then(|relation| EventKey::of(relation.event_id.as_ref()?))
             && let Some(children) = self.relations.get_mut(&relation)
         {
-            children.retain(|child| child.position != entry.position);
+            children.retain(|child| *child != entry.position);
         }
         let index = self.index_of(entry.position);
-        let fresh =
-            Entry { event: Arc::clone(&redacted), redacted_because: Some(Arc::clone(because)), ..(*entry).clone() };
-        self.timeline.set(index, Arc::new(fresh));
-        let current = entry.event.state_key().and_then(|key| self.state.find(entry.event.kind(), key));
-        if current.is_some_and(|current| current.id() == target) {
-            self.state.insert(redacted);
+        let back = self.timeline.len() - index;
+        if let Some(recent) = self.recent.len().checked_sub(back).and_then(|at| self.recent.get_mut(at)) {
+            *recent = None;
         }
+        if let Some(redacted) = &state {
+            let current = redacted.state_key().and_then(|key| self.state.find(redacted.kind(), key));
+            if current.is_some_and(|current| current.id() == target) {
+                Arc::make_mut(&mut self.state).insert(Arc::clone(redacted));
+            }
+        }
+        self.timeline.set(index, entry.redacted(by, state));
     }
 }

@@ -7,19 +7,21 @@ use ruma::{UserId, events::room::member::MembershipState};
 use super::core::StateMap;
 use crate::event::Event;
 
-/// Whether `user` may see `event`, given the state before it.
+/// Whether `user` may see an event, given the state before it; `state` is the event where it is state.
 ///
 /// `joined_after` tells whether he was joined at any time after the event: true for everybody who is joined now, and for one
 /// who left after it. A change of the visibility itself, and his own member events, are seen when either side of the change
 /// allows it.
 #[must_use]
-pub fn may_see(user: &UserId, joined_after: bool, event: &Arc<Event>, before: &StateMap) -> bool {
+pub fn may_see(user: &UserId, joined_after: bool, state: Option<&Arc<Event>>, before: &StateMap) -> bool {
     let allowed = |state: &StateMap| allows(&state.history_visibility(), &state.membership(user), joined_after);
     if allowed(before) {
         return true;
     }
-    let changes_sides = event.is("m.room.history_visibility", "") || event.is("m.room.member", user.as_str());
-    changes_sides && allowed(&after(event, before))
+    state.is_some_and(|event| {
+        let changes_sides = event.is("m.room.history_visibility", "") || event.is("m.room.member", user.as_str());
+        changes_sides && allowed(&after(event, before))
+    })
 }
 
 /// The rule itself: the visibility and a user's membership at an event, and whether he was joined after it.
@@ -36,11 +38,10 @@ pub fn allows(visibility: &str, at_event: &MembershipState, joined_after: bool) 
 
 /// A user's membership at an event, his own change included, as `unsigned.membership` tells it (MSC4115).
 #[must_use]
-pub fn membership_at(user: &UserId, event: &Arc<Event>, before: &StateMap) -> MembershipState {
-    if event.is("m.room.member", user.as_str()) {
-        after(event, before).membership(user)
-    } else {
-        before.membership(user)
+pub fn membership_at(user: &UserId, state: Option<&Arc<Event>>, before: &StateMap) -> MembershipState {
+    match state {
+        Some(event) if event.is("m.room.member", user.as_str()) => after(event, before).membership(user),
+        _ => before.membership(user),
     }
 }
 
@@ -94,21 +95,21 @@ mod tests {
         room.member(AL, BO, "invite").unwrap();
         let before = room.state.clone();
         let message = room.message(AL, "before").unwrap();
-        assert!(!may_see(bo, true, &message, &before));
+        assert!(!may_see(bo, true, Some(&message), &before));
         room.member(BO, BO, "join").unwrap();
         let joined = Arc::clone(room.state.member(bo).unwrap());
-        assert!(may_see(bo, true, &joined, &before));
-        assert_eq!(membership_at(bo, &joined, &before), MembershipState::Join);
-        assert_eq!(membership_at(bo, &message, &before), MembershipState::Invite);
+        assert!(may_see(bo, true, Some(&joined), &before));
+        assert_eq!(membership_at(bo, Some(&joined), &before), MembershipState::Join);
+        assert_eq!(membership_at(bo, Some(&message), &before), MembershipState::Invite);
         let before = room.state.clone();
         room.member(BO, BO, "leave").unwrap();
         let left = Arc::clone(room.state.member(bo).unwrap());
-        assert!(may_see(bo, false, &left, &before));
+        assert!(may_see(bo, false, Some(&left), &before));
         let gone = room.state.clone();
         let hidden = room.message(AL, "after").unwrap();
-        assert!(!may_see(bo, false, &hidden, &gone));
+        assert!(!may_see(bo, false, Some(&hidden), &gone));
         room.state(AL, "m.room.history_visibility", "", &json!({"history_visibility": "world_readable"})).unwrap();
         let opened = Arc::clone(room.state.find("m.room.history_visibility", "").unwrap());
-        assert!(may_see(bo, false, &opened, &gone));
+        assert!(may_see(bo, false, Some(&opened), &gone));
     }
 }

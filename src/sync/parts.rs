@@ -57,7 +57,7 @@ impl People {
         let unmoved = |id: &OwnedRoomId, view: &View| {
             before.ends.get(id).is_some_and(|end| {
                 let from = view.index_after(*end);
-                view.timeline.iter().skip(from).all(|entry| entry.event.kind() != "m.room.member")
+                view.timeline.iter().skip(from).all(|entry| entry.kind() != "m.room.member")
             })
         };
         let same = before.ends.len() == ends.len() && views.iter().all(|(id, view)| unmoved(id, view));

@@ -131,8 +131,11 @@ fn compare(engine: &Engine, label: u32, found: &crate::rooms::Room, room: &Room)
             return Err(format!("I5 the vault of {name} is not in step with room {label}"));
         }
     }
-    let said: BTreeSet<u32> =
-        view.timeline.iter().filter_map(|entry| fact_in(entry.event.content_str("body"))).collect();
+    let said: BTreeSet<u32> = view
+        .timeline
+        .iter()
+        .filter_map(|entry| fact_in(view.whole(entry).and_then(|whole| whole.face().content_str("body"))))
+        .collect();
     if !room.said.is_subset(&said) || said.intersection(&room.redacted).next().is_some() {
         return Err(format!("I1 in room {label} {said:?} was said instead of {:?}", room.said));
     }

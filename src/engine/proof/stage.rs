@@ -338,8 +338,10 @@ impl Stage {
                 let room = reach(&engine, *room, &open(by)?).await?;
                 let body = format!("fact-{fact}");
                 let view = room.view();
-                let said = view.timeline.iter().find(|entry| entry.event.content_str("body").as_ref() == Some(&body));
-                let redacts = said.map(|entry| entry.event.id().to_owned());
+                let said = view.timeline.iter().find(|entry| {
+                    view.whole(entry).and_then(|whole| whole.face().content_str("body")).as_ref() == Some(&body)
+                });
+                let redacts = said.map(crate::rooms::Entry::id);
                 let content = CanonicalJsonObject::new();
                 let draft = Draft { redacts, ..Draft::message(&room.id, &user(by), "m.room.redaction", content) };
                 rooms.send(&room, draft, None).await.map_err(text)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ruma::{
-    EventId, OwnedEventId,
+    EventId, OwnedEventId, UserId,
     events::TimelineEventType,
     room_version_rules::RoomVersionRules,
     state_res::{
@@ -73,23 +73,28 @@ pub fn auth_events_for(
     Ok(events.into_iter().map(|event| event.id().to_owned()).collect())
 }
 
-/// Whether an allowed redaction may take effect: its sender has the power to redact, or comes from the server of the event's
+/// Whether an allowed redaction of an event of its room may take effect: its sender has the power to redact, or comes from the server of the event's
 /// sender (spec: room version 3, handling redactions).
 ///
 /// The create event is never redacted: before version 11 it would lose the room's version.
 #[must_use]
-pub fn may_redact(redaction: &Event, target: &Event, state: &StateMap, rules: &RoomVersionRules) -> bool {
-    if redaction.room_id() != target.room_id() || target.kind() == "m.room.create" {
+pub fn may_redact(
+    redaction: &Event,
+    (kind, author): (&str, &UserId),
+    state: &StateMap,
+    rules: &RoomVersionRules,
+) -> bool {
+    if kind == "m.room.create" {
         return false;
     }
     let sender = redaction.sender();
     let needed = state.power_for(RoomPowerLevelsIntField::Redact, &rules.authorization);
-    sender.server_name() == target.sender().server_name() || state.power_of(sender, &rules.authorization) >= needed
+    sender.server_name() == author.server_name() || state.power_of(sender, &rules.authorization) >= needed
 }
 
 fn relevant<'a>(
     kind: &TimelineEventType,
-    sender: &ruma::UserId,
+    sender: &UserId,
     state_key: Option<&str>,
     content: &serde_json::value::RawValue,
     state: &'a StateMap,

@@ -1,8 +1,9 @@
 //! A room's state at one event: a persistent map with structural sharing.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{cmp::Ordering, collections::BTreeSet, sync::Arc};
 
-use imbl::OrdMap;
+use equivalent::{Comparable, Equivalent};
+use imbl::OrdSet;
 use ruma::{
     EventId, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId, UserId,
     events::{TimelineEventType, room::member::MembershipState, room::power_levels::UserPowerLevel},
@@ -13,15 +14,59 @@ use serde::Deserialize;
 
 use crate::event::Event;
 
-type Keyed = OrdMap<Arc<str>, Arc<Event>>;
-
 /// The state of a room: event type and state key → event.
 ///
 /// A clone is cheap and shares everything; two states that differ in one entry share the rest.
 #[derive(Clone, Default)]
-pub struct StateMap {
-    kinds: OrdMap<Arc<str>, Keyed>,
-    len: usize,
+pub struct StateMap(OrdSet<Slot>);
+
+/// A state event in its place, which is its type and state key.
+#[derive(Clone)]
+struct Slot(Arc<Event>);
+
+/// The place of a state event.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place<'a> {
+    kind: &'a str,
+    state_key: &'a str,
+}
+
+impl Slot {
+    fn place(&self) -> Place<'_> {
+        Place { kind: self.0.kind(), state_key: self.0.state_key().unwrap_or_default() }
+    }
+}
+
+impl PartialEq for Slot {
+    fn eq(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+}
+
+impl Eq for Slot {}
+
+impl PartialOrd for Slot {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Slot {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.place().cmp(&other.place())
+    }
+}
+
+impl Equivalent<Slot> for Place<'_> {
+    fn equivalent(&self, slot: &Slot) -> bool {
+        *self == slot.place()
+    }
+}
+
+impl Comparable<Slot> for Place<'_> {
+    fn compare(&self, slot: &Slot) -> Ordering {
+        self.cmp(&slot.place())
+    }
 }
 
 /// Who may enter a room without being asked in: they count as members for its key.
@@ -50,29 +95,21 @@ impl Access {
 impl StateMap {
     /// Puts a state event in the place of the one it replaces, which is returned; any other event changes nothing.
     pub fn insert(&mut self, event: Arc<Event>) -> Option<Arc<Event>> {
-        let state_key: Arc<str> = event.state_key()?.into();
-        let replaced = if let Some(keyed) = self.kinds.get_mut(event.kind()) {
-            keyed.insert(state_key, event)
-        } else {
-            let kind: Arc<str> = event.kind().into();
-            self.kinds.insert(kind, OrdMap::unit(state_key, event));
-            None
-        };
-        self.len += usize::from(replaced.is_none());
-        replaced
+        event.state_key()?;
+        self.0.insert(Slot(event)).map(|slot| slot.0)
     }
 
     /// Takes out what has this event's type and state key.
     pub fn remove(&mut self, event: &Event) {
-        let Some(keyed) = event.state_key().and_then(|_| self.kinds.get_mut(event.kind())) else { return };
-        let removed = event.state_key().and_then(|state_key| keyed.remove(state_key));
-        self.len -= usize::from(removed.is_some());
+        let place = event.state_key().map(|state_key| Place { kind: event.kind(), state_key });
+        place.map(|place| self.0.remove(&place));
     }
 
     /// The event of this type and state key.
     #[must_use]
     pub fn find(&self, kind: &str, state_key: &str) -> Option<&Arc<Event>> {
-        self.kinds.get(kind)?.get(state_key)
+        let place = Place { kind, state_key };
+        self.0.get(&place).map(|slot| &slot.0)
     }
 
     /// The event with this id, when it is part of the state; a walk over the whole state.
@@ -83,24 +120,25 @@ impl StateMap {
 
     /// Every event of a type, by state key.
     pub fn of_kind(&self, kind: &str) -> impl Iterator<Item = &Arc<Event>> {
-        self.kinds.get(kind).into_iter().flat_map(OrdMap::values)
+        let from = self.0.range(Place { kind, state_key: "" }..);
+        from.map(|slot| &slot.0).take_while(move |event| event.kind() == kind)
     }
 
     /// Every event, by type and state key.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Event>> {
-        self.kinds.values().flat_map(OrdMap::values)
+        self.0.iter().map(|slot| &slot.0)
     }
 
     /// How many events there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.len
+        self.0.len()
     }
 
     /// Whether the room has no state yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.0.is_empty()
     }
 
     /// `m.room.create`.

@@ -111,9 +111,9 @@ fn redactions_name_their_target_where_the_version_wants_it() {
         let (redaction, effects) = room.send(draft).unwrap();
         assert_eq!(effects, [Effect::Redact(secret.id().to_owned())]);
         assert!(redaction.redacts() == Some(secret.id()));
-        assert!(may_redact(&redaction, &secret, &room.state, &room.rules));
+        assert!(may_redact(&redaction, (secret.kind(), secret.sender()), &room.state, &room.rules));
         let create = Arc::clone(room.state.create().unwrap());
-        assert!(!may_redact(&redaction, &create, &room.state, &room.rules));
+        assert!(!may_redact(&redaction, (create.kind(), create.sender()), &room.state, &room.rules));
         let stub = redact(&secret, &room.rules).unwrap();
         assert!(stub.id() == secret.id() && stub.content_text() == "{}" && !stub.json().contains("secret"));
         let kept = redact(room.state.member(user(BO)).unwrap(), &room.rules).unwrap();

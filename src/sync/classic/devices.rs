@@ -29,10 +29,10 @@ impl Neighbours {
     }
 
     /// Others moved in a room the user is in.
-    pub(super) fn moved<'a>(&mut self, own: &UserId, entries: impl Iterator<Item = &'a Arc<Entry>>) {
+    pub(super) fn moved<'a>(&mut self, own: &UserId, entries: impl Iterator<Item = &'a Entry>) {
         for entry in entries {
-            let Some(user) = entry.event.state_key().and_then(|key| UserId::parse(key).ok()) else { continue };
-            let (before, after) = (entry.before.membership(&user), entry.event.membership());
+            let Some(user) = entry.state_key().and_then(|key| UserId::parse(key).ok()) else { continue };
+            let (before, after) = (entry.before.membership(&user), entry.membership());
             let (was, is) = (before == MembershipState::Join, after == Some(MembershipState::Join));
             if user == own || was == is {
                 continue;

@@ -1,6 +1,6 @@
 //! Filters: which rooms and events a client asked for (spec: client-server API, filtering).
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use ruma::{
     OwnedRoomId, OwnedUserId, RoomId, UserId,
@@ -158,12 +158,11 @@ impl EventFilter {
         !self.not_senders.contains(sender) && self.senders.as_ref().is_none_or(|senders| senders.contains(sender))
     }
 
-    /// Whether an event is asked for.
+    /// Whether an event is asked for; `url` tells whether its content has one.
     #[must_use]
-    pub fn wants_event(&self, event: &Event) -> bool {
-        let url = || event.content_str("url").is_some();
-        self.wants_type(event.kind())
-            && self.wants_sender(event.sender())
+    pub fn wants_event(&self, kind: &str, sender: &UserId, url: impl Fn() -> bool) -> bool {
+        self.wants_type(kind)
+            && self.wants_sender(sender)
             && match self.url {
                 None => true,
                 Some(UrlFilter::EventsWithUrl) => url(),
@@ -185,9 +184,10 @@ impl Rooms {
 impl Format {
     /// The event in the form asked for, `shown` being its usual one.
     #[must_use]
-    pub fn write(&self, event: &Event, shown: Box<RawValue>) -> Box<RawValue> {
+    pub fn write(&self, event: impl FnOnce() -> Option<Arc<Event>>, shown: Box<RawValue>) -> Box<RawValue> {
         if self.federation {
-            return RawValue::from_string(event.json().to_owned()).unwrap_or(shown);
+            let whole = event().and_then(|event| RawValue::from_string(event.json().to_owned()).ok());
+            return whole.unwrap_or(shown);
         }
         let Some(fields) = &self.fields else { return shown };
         let Ok(whole) = serde_json::from_str::<Value>(shown.get()) else { return shown };

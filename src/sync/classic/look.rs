@@ -337,7 +337,7 @@ impl Look<'_> {
     fn last_of(&self, id: &RoomId, event: &Value, known: Option<&RoomPoint>, near: &mut Neighbours) -> Option<Left> {
         let room = self.rooms.find(id)?;
         let view = room.view();
-        let end = *view.places.get(<&ruma::EventId>::try_from(event["event_id"].as_str()?).ok()?)?;
+        let end = view.entry(event["event_id"].as_str()?.try_into().ok()?)?.position;
         let fresh = known.is_none();
         let mut point = known.cloned().unwrap_or_else(|| RoomPoint::only(Told::Left));
         if point.position >= end {

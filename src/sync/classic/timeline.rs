@@ -42,28 +42,28 @@ pub(super) struct Window<'a> {
 
 /// The stretch of a room's timeline a client is told, and what it is not.
 pub(super) struct Stretch {
-    shown: Vec<Arc<Entry>>,
+    shown: Vec<Entry>,
     /// State events behind the point that are not shown: in the gap, or not asked for.
-    hidden: Vec<Arc<Entry>>,
+    hidden: Vec<Entry>,
     limited: bool,
     /// Whether the client has to take the whole state.
     pub(super) whole: bool,
     /// The state behind the last event.
-    end: StateMap,
+    end: Arc<StateMap>,
     /// Behind the last event.
     ends: Position,
 }
 
 impl Stretch {
     /// Every member event in it, shown or not.
-    pub(super) fn members(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.shown.iter().chain(&self.hidden).filter(|entry| entry.event.kind() == "m.room.member")
+    pub(super) fn members(&self) -> impl Iterator<Item = &Entry> {
+        self.shown.iter().chain(&self.hidden).filter(|entry| entry.kind() == "m.room.member")
     }
 
     /// Whether anything in it may change who stands for the room.
     pub(super) fn renames(&self) -> bool {
         let kinds = ["m.room.member", "m.room.name", "m.room.canonical_alias"];
-        self.shown.iter().chain(&self.hidden).any(|entry| entry.event.is_state() && kinds.contains(&entry.event.kind()))
+        self.shown.iter().chain(&self.hidden).any(|entry| entry.is_state() && kinds.contains(&entry.kind()))
     }
 }
 
@@ -85,15 +85,15 @@ impl Window<'_> {
             let index = end - 1 - back;
             let visible = wanted && self.shows(entry) && sight.allows(index, entry);
             if visible && shown.len() < limit {
-                shown.push(Arc::clone(entry));
+                shown.push(entry.clone());
                 continue;
             }
             limited |= visible;
             if fresh && visible {
                 break;
             }
-            if entry.event.is_state() || entry.event.redacts().is_some() {
-                hidden.push(Arc::clone(entry));
+            if entry.is_state() || entry.redacts().is_some() {
+                hidden.push(entry.clone());
             }
         }
         shown.reverse();
@@ -103,16 +103,17 @@ impl Window<'_> {
     }
 
     fn shows(&self, entry: &Entry) -> bool {
-        let event = &entry.event;
-        self.filter.timeline.wants_event(event) && (event.is_state() || !self.ignored.contains(event.sender()))
+        let url = || self.view.whole(entry).is_some_and(|whole| whole.face().content_str("url").is_some());
+        self.filter.timeline.wants_event(entry.kind(), entry.sender(), url)
+            && (entry.is_state() || !self.ignored.contains(entry.sender()))
     }
 
     /// The timeline of a stretch.
     pub(super) fn timeline(&self, stretch: &Stretch) -> Timeline {
         let start = stretch.shown.first().map_or(Position(stretch.ends.0.saturating_add(1)), |entry| entry.position);
-        let events = stretch.shown.iter().map(|entry| {
-            let shown = show(self.view, entry, &self.viewer, self.now, Shape::Sync);
-            self.filter.format.write(&entry.event, shown)
+        let events = stretch.shown.iter().filter_map(|entry| {
+            let shown = show(self.view, entry, &self.viewer, self.now, Shape::Sync)?;
+            Some(self.filter.format.write(|| self.view.event(entry), shown))
         });
         Timeline {
             events: events.collect(),
@@ -127,7 +128,7 @@ impl Window<'_> {
         let base = if self.after { &stretch.end } else { start };
         let mut sent = if stretch.whole { self.whole(base) } else { self.delta(stretch, base) };
         if self.filter.lazy() {
-            let senders = stretch.shown.iter().map(|entry| entry.event.sender());
+            let senders = stretch.shown.iter().map(Entry::sender);
             let own = stretch.whole.then_some(self.viewer.user);
             for user in senders.chain(heroes.iter().map(|hero| &**hero)).chain(own) {
                 let Some(member) = base.member(user).or_else(|| stretch.end.member(user).filter(|_| self.after)) else {
@@ -137,17 +138,21 @@ impl Window<'_> {
                     sent.insert(("m.room.member", user.as_str()), member);
                 }
             }
-            let in_timeline = stretch.shown.iter().map(|entry| &entry.event);
+            let in_timeline = stretch.shown.iter().filter_map(Entry::state);
             note(members, sent.values().copied().chain(in_timeline));
         }
         let wanted = self.filter.state.wants(&self.room.id);
-        let events = sent.into_values().filter(|event| wanted && self.filter.state.wants_event(event));
+        let asked = |event: &Event| {
+            let url = || event.content_str("url").is_some();
+            wanted && self.filter.state.wants_event(event.kind(), event.sender(), url)
+        };
+        let events = sent.into_values().filter(|event| asked(event));
         Events { events: events.map(|event| self.write(event)).collect() }
     }
 
     fn write(&self, event: &Arc<Event>) -> Box<RawValue> {
         let shown = show_state(self.view, event, &self.viewer, self.now, Shape::Sync);
-        self.filter.format.write(event, shown)
+        self.filter.format.write(|| Some(Arc::clone(event)), shown)
     }
 
     fn whole<'s>(&self, base: &'s StateMap) -> BTreeMap<(&'s str, &'s str), &'s Arc<Event>> {
@@ -160,13 +165,13 @@ impl Window<'_> {
     /// client goes on from there.
     fn delta<'s>(&self, stretch: &'s Stretch, base: &'s StateMap) -> BTreeMap<(&'s str, &'s str), &'s Arc<Event>> {
         let key = |event: &'s Event| Some((event.kind(), event.state_key()?));
-        let later: BTreeSet<_> = stretch.shown.iter().filter_map(|entry| key(&entry.event)).collect();
+        let later: BTreeSet<_> = stretch.shown.iter().filter_map(|entry| key(entry.state()?)).collect();
         let mut delta = BTreeMap::new();
         let shown = stretch.shown.iter().filter(|_| self.after);
         for entry in stretch.hidden.iter().chain(shown) {
             // A redaction changes the event it redacts, where that is part of the state.
-            let redacted = entry.event.redacts().and_then(|target| self.view.entry(target));
-            let redacted = redacted.and_then(|entry| entry.event.state_key().map(|_| &entry.event));
+            let redacted = entry.redacts().and_then(|target| self.view.entry(target));
+            let redacted = redacted.and_then(Entry::state);
             let changed = redacted.and_then(|event| {
                 let current = stretch.end.find(event.kind(), event.state_key()?)?;
                 (current.id() == event.id()).then_some(current)
@@ -174,7 +179,7 @@ impl Window<'_> {
             if let Some(place) = changed.and_then(|event| key(event)) {
                 delta.extend(stretch.end.find(place.0, place.1).map(|event| (place, event)));
             }
-            let Some(place) = key(&entry.event) else { continue };
+            let Some(place) = entry.state().and_then(|event| key(event)) else { continue };
             let state = if later.contains(&place) { base } else { &stretch.end };
             delta.extend(state.find(place.0, place.1).map(|event| (place, event)));
         }

@@ -59,7 +59,7 @@ pub(super) struct Sent {
     /// How many of the latest events are known to be told.
     pub(super) limit: usize,
     /// The state at that time.
-    pub(super) state: StateMap,
+    pub(super) state: Arc<StateMap>,
     /// What was asked for of it.
     pub(super) rules: Vec<Rule>,
     /// Members told because the timeline needed them.

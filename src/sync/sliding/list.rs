@@ -164,8 +164,8 @@ impl Candidate<'_> {
             (_, Some(view)) => {
                 let entry = view.state.member(user).and_then(|event| view.entry(event.id()));
                 entry.map_or(NEVER, |entry| Activity {
-                    arrived: entry.arrived.unwrap_or(entry.event.ts()),
-                    ts: entry.event.ts(),
+                    arrived: view.arrived(entry),
+                    ts: entry.ts,
                     position: entry.position,
                 })
             }

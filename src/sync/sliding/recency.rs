@@ -90,10 +90,10 @@ impl Recency {
 #[must_use]
 pub(super) fn activity(view: &View) -> Activity {
     let counts = |kind: &str| BUMPS.contains(&kind);
-    let entry = view.timeline.iter().rev().find(|entry| counts(entry.event.kind())).or_else(|| view.timeline.last());
+    let entry = view.timeline.iter().rev().find(|entry| counts(entry.kind())).or_else(|| view.timeline.last());
     entry.map_or(Activity { arrived: Timestamp(0), ts: Timestamp(0), position: Position::START }, |entry| Activity {
-        arrived: entry.arrived.unwrap_or(entry.event.ts()),
-        ts: entry.event.ts(),
+        arrived: view.arrived(entry),
+        ts: entry.ts,
         position: entry.position,
     })
 }

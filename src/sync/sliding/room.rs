@@ -46,7 +46,7 @@ pub(super) struct Teller<'a> {
 
 /// What of a timeline is told.
 struct Stretch<'a> {
-    entries: Vec<&'a Arc<Entry>>,
+    entries: Vec<&'a Entry>,
     limited: bool,
     expanded: bool,
     live: usize,
@@ -113,7 +113,8 @@ impl Teller<'_> {
         if let Some(first) = stretch.entries.first() {
             answer.prev_batch = Some(self.rooms.page_token(candidate.id, first.position));
         }
-        let timeline = stretch.entries.iter().map(|entry| show(view, entry, &self.viewer, self.now, Shape::Sync));
+        let timeline =
+            stretch.entries.iter().filter_map(|entry| show(view, entry, &self.viewer, self.now, Shape::Sync));
         answer.named = self.named(timeline.collect(), None);
         answer.named.expanded = stretch.expanded;
 
@@ -153,7 +154,7 @@ impl Teller<'_> {
             if !widens && index < new_from {
                 break;
             }
-            let hushed = !entry.event.is_state() && self.ignored.contains(entry.event.sender());
+            let hushed = !entry.is_state() && self.ignored.contains(entry.sender());
             if hushed || !sight.allows(index, entry) {
                 continue;
             }
@@ -171,7 +172,7 @@ impl Teller<'_> {
         }
         let live = latest.iter().filter(|(index, entry)| match sent {
             Some(_) => *index >= new_from,
-            None => self.last.is_some_and(|last| entry.arrived.is_some_and(|arrived| arrived > last)),
+            None => self.last.is_some_and(|last| view.arrived(entry) > last),
         });
         let live = live.count();
         let entries = latest.into_iter().map(|(_, entry)| entry).collect();
@@ -196,12 +197,12 @@ impl Teller<'_> {
         if wanted.rules.iter().any(|rule| rule.lazy) {
             let mut needed: BTreeSet<&UserId> = BTreeSet::new();
             for entry in &stretch.entries {
-                needed.insert(entry.event.sender());
-                needed.extend(target(&entry.event));
+                needed.insert(entry.sender());
+                needed.extend(entry.state().and_then(|event| target(event)));
             }
             if let Some(sent) = sent.filter(|_| !stretch.limited) {
                 let new = view.timeline.iter().skip(view.index_after(sent.until));
-                needed.extend(new.filter_map(|entry| target(&entry.event)));
+                needed.extend(new.filter_map(|entry| target(entry.state()?)));
             }
             for user in members.iter().map(|user| &**user).chain(needed.iter().copied()) {
                 let Some(event) = view.state.member(user) else { continue };
@@ -228,7 +229,7 @@ impl Teller<'_> {
         answer.name = told(before.as_ref().map(|(name, _)| name), &name);
         answer.avatar = told(before.as_ref().map(|(_, avatar)| avatar), &avatar);
         let members_moved = sent.is_none_or(|sent| {
-            moved && view.timeline.iter().skip(view.index_after(sent.until)).any(|entry| entry.event.kind() == MEMBER)
+            moved && view.timeline.iter().skip(view.index_after(sent.until)).any(|entry| entry.kind() == MEMBER)
         });
         if let Some(sent) = sent.filter(|_| !members_moved && answer.name.is_none() && answer.avatar.is_none()) {
             return sent.members_count;
@@ -289,7 +290,9 @@ impl Teller<'_> {
             let seen = missed.filter(|(index, entry)| sight.allows(*index, entry));
             let seen: Vec<_> = seen.map(|(_, entry)| entry).collect();
             let first = seen.len().saturating_sub(sent.limit.max(1) - 1);
-            timeline.extend(seen[first..].iter().map(|entry| show(view, entry, &self.viewer, self.now, Shape::Sync)));
+            timeline.extend(
+                seen[first..].iter().filter_map(|entry| show(view, entry, &self.viewer, self.now, Shape::Sync)),
+            );
         }
         timeline.push(shown.clone());
         let membership = if event["content"]["membership"] == "ban" { "ban" } else { "leave" };
@@ -318,7 +321,7 @@ impl Sent {
             until: Position::START,
             from: Position::START,
             limit: 0,
-            state: StateMap::default(),
+            state: Arc::default(),
             rules: Vec::new(),
             members: OrdSet::new(),
             is_dm: false,
