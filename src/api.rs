@@ -28,6 +28,7 @@ mod keys;
 mod login;
 mod media;
 mod membership;
+mod page_request;
 mod presence;
 mod profile;
 mod push;

@@ -34,6 +34,8 @@ const FEATURES: &[&str] = &[
     "org.matrix.msc3771",
     "org.matrix.msc3773",
     "org.matrix.msc3981",
+    // Filtering pages of a timeline by relation.
+    "org.matrix.msc3874",
     // Mentions by intent.
     "org.matrix.msc3952_intentional_mentions",
 ];

@@ -16,14 +16,14 @@ use ruma::{
 };
 
 use crate::{
-    api::{Routes, Ruma, RumaRouter, Services, Session},
+    api::{Routes, Ruma, RumaRouter, Services, Session, page_request::PageRequest},
     clock::Timestamp,
     error::Error,
     event::{Event, Shape},
     journal::Position,
     rooms::{
         Entry, Error as RoomError, View,
-        history::{MAX_PAGE, Span, around, at_time, members_of, page, seen},
+        history::{MAX_PAGE, Span, around, at_time, members_of, page_of, passes, seen},
         show::{Viewer, show, show_state},
     },
 };
@@ -85,10 +85,14 @@ impl<'a> Shower<'a> {
 }
 
 /// `GET /_matrix/client/v3/rooms/{roomId}/messages`
-async fn get_messages(services: Arc<Services>, request: Ruma<messages::Request>) -> Result<messages::Response, Error> {
-    let (body, session) = (&request.body, &request.session);
+async fn get_messages(services: Arc<Services>, request: Ruma<PageRequest>) -> Result<messages::Response, Error> {
+    let PageRequest { page: body, has_direction, relations } = &request.body;
+    let session = &request.session;
     let rooms = &services.engine.rooms;
     let room = rooms.readable(&body.room_id, session.account()).await?;
+    if !has_direction {
+        return Err(Error::missing_param("A query parameter is missing"));
+    }
     let view = room.view();
     let token = |text: Option<&str>| gap(&services, session, &body.room_id, text);
     let span = Span {
@@ -97,7 +101,8 @@ async fn get_messages(services: Arc<Services>, request: Ruma<messages::Request>)
         backward: body.dir == Direction::Backward,
         limit: bounded(body.limit),
     };
-    let page = page(&view, &session.user_id, span, &body.filter);
+    let wanted = |entry: &Entry| passes(&view, &body.filter, entry) && relations.allows(entry);
+    let page = page_of(&view, &session.user_id, span, wanted);
     let shower = Shower::new(&services, &view, session);
     let mut response = messages::Response::new();
     response.start = rooms.page_token(&body.room_id, page.start);

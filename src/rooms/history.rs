@@ -84,9 +84,14 @@ fn matches_type(pattern: &str, kind: &str) -> bool {
     text.ends_with(end)
 }
 
-/// A page of the timeline.
+/// A page of the events that pass a filter.
 #[must_use]
 pub fn page(view: &View, user: &UserId, span: Span, filter: &RoomEventFilter) -> Page {
+    page_of(view, user, span, |entry| passes(view, filter, entry))
+}
+
+/// A page of the events that are wanted.
+pub fn page_of(view: &View, user: &UserId, span: Span, wanted: impl Fn(&Entry) -> bool) -> Page {
     let sight = Sight::of(view, user);
     let limit = span.limit.clamp(1, MAX_PAGE);
     let len = view.timeline.len();
@@ -99,16 +104,20 @@ pub fn page(view: &View, user: &UserId, span: Span, filter: &RoomEventFilter) ->
     };
     let mut chunk = Vec::new();
     let mut at = from;
+    let mut left_out = false;
     while chunk.len() < limit && if span.backward { at > to } else { at < to } {
         let index = if span.backward { at - 1 } else { at };
         let Some(entry) = view.timeline.get(index) else { break };
-        if passes(view, filter, entry) && sight.allows(index, entry) {
+        if !wanted(entry) {
+            left_out = true;
+        } else if sight.allows(index, entry) {
             chunk.push(entry.clone());
         }
         at = if span.backward { index } else { index + 1 };
     }
-    // Looking back ends where the timeline begins; looking ahead ends when there was nothing.
-    let more = if span.backward { at > 0 } else { !chunk.is_empty() };
+    // Looking back ends where the timeline begins; looking ahead ends when there was nothing. So does looking through a
+    // filter, behind which a client cannot know the beginning from a stretch without anything for it.
+    let more = if span.backward { at > 0 || (left_out && !chunk.is_empty()) } else { !chunk.is_empty() };
     Page { chunk, start: span.from.unwrap_or_else(|| gap(from)), end: more.then(|| gap(at)) }
 }
 

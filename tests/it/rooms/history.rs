@@ -116,6 +116,57 @@ async fn filters_choose_and_members_come_along() {
 }
 
 #[tokio::test]
+async fn a_filtered_page_says_where_to_go_on_until_there_is_nothing_for_it() {
+    let server = TestServer::open().await;
+    let alice = server.register("alice").await;
+    let room = create(&alice, &json!({})).await;
+    say(&alice, &room, "one").await;
+    let query = format!("dir=b&limit=50&filter={}", encode(&json!({"types": ["m.room.message"]}).to_string()));
+    let page = messages(&alice, &room, &query).await;
+    assert_eq!(said(&page["chunk"]), ["one"]);
+    let end = page["end"].as_str().expect("a token");
+    let rest = messages(&alice, &room, &format!("{query}&from={end}")).await;
+    assert!(rest["chunk"] == json!([]) && rest.get("end").is_none());
+}
+
+#[tokio::test]
+async fn a_filter_names_relations_to_see_or_not() {
+    let server = TestServer::open().await;
+    let alice = server.register("alice").await;
+    let room = create(&alice, &json!({})).await;
+    let root = say(&alice, &room, "root").await;
+    for (txn, rel_type) in [("t", "m.thread"), ("r", "m.reference")] {
+        let relation = json!({"rel_type": rel_type, "event_id": root});
+        let content = json!({"msgtype": "m.text", "body": rel_type, "m.relates_to": relation});
+        put(&alice, &room, "m.room.message", txn, &content).await;
+    }
+    for (key, types, seen) in [
+        ("rel_types", json!(["m.thread"]), vec!["m.thread"]),
+        ("rel_types", json!(["m.thread", "m.reference"]), vec!["m.thread", "m.reference"]),
+        ("rel_types", json!([]), vec![]),
+        ("not_rel_types", json!(["m.thread"]), vec!["root", "m.reference"]),
+        ("not_rel_types", json!(["m.reference", "m.thread"]), vec!["root"]),
+    ] {
+        let filter = json!({"types": ["m.room.message"], format!("org.matrix.msc3874.{key}"): types});
+        let page = messages(&alice, &room, &format!("dir=f&limit=50&filter={}", encode(&filter.to_string()))).await;
+        assert_eq!(said(&page["chunk"]), seen, "{filter}");
+    }
+    let wrong = encode(&json!({"org.matrix.msc3874.rel_types": "m.thread"}).to_string());
+    alice.get(&at(&room, &format!("messages?dir=f&filter={wrong}"))).await.refused(400, "M_BAD_JSON");
+}
+
+#[tokio::test]
+async fn who_may_not_read_learns_only_that() {
+    let server = TestServer::open().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let room = room_of(&[&alice, &bob]).await;
+    bob.get(&at(&room, "messages")).await.refused(400, "M_MISSING_PARAM");
+    bob.post(&at(&room, "leave"), &json!({})).await.ok();
+    bob.post(&at(&room, "forget"), &json!({})).await.ok();
+    bob.get(&at(&room, "messages")).await.refused(403, "M_FORBIDDEN");
+}
+
+#[tokio::test]
 async fn history_is_seen_as_its_visibility_says() {
     let server = TestServer::open().await;
     let (alice, bob) = (server.register("alice").await, server.register("bob").await);
