@@ -46,8 +46,8 @@ pub enum Error {
     /// The token of the session ended meanwhile.
     #[error("the session ended")]
     Ended,
-    /// `since` is no token of this device.
-    #[error("not a sync token of this device")]
+    /// `since` is no sync token.
+    #[error("not a sync token")]
     Since,
     /// The filter is unknown, too large or of another shape.
     #[error("not a filter")]
@@ -167,7 +167,10 @@ impl Syncs {
     ) -> Result<(Option<SyncToken>, Since), Error> {
         // The empty text is what clients send that have no token.
         let Some(since) = since.filter(|since| !since.is_empty()) else { return Ok((None, Since::Nothing)) };
-        let token = self.read(who, since).ok_or(Error::Since)?;
+        let Some(token) = self.read(who, since) else {
+            // A token of another device, or of before a restore. It acknowledges nothing here.
+            return if SyncToken::is_shaped(since) { Ok((None, Since::Forgotten)) } else { Err(Error::Since) };
+        };
         let vault = session.account.view();
         let acknowledged = vault.devices.get(&who.1).map_or(Position::START, |device| device.acknowledged);
         if token.to_device > acknowledged {

@@ -107,7 +107,7 @@ async fn a_first_answer_has_everything_and_the_next_only_what_is_new() {
 
     let nothing = sync(&bo, Some(&first)).await;
     assert_eq!(nothing["next_batch"], first["next_batch"]);
-    assert_eq!(nothing["rooms"], json!({"join": {}, "invite": {}, "knock": {}, "leave": {}}));
+    assert_eq!(nothing["rooms"], json!({}));
     say(&al, &room, "two").await;
     let second = sync(&bo, Some(&nothing)).await;
     let seen = &second["rooms"]["join"][&room];
@@ -117,7 +117,7 @@ async fn a_first_answer_has_everything_and_the_next_only_what_is_new() {
     // An answer that was lost can be asked for again.
     let again = sync(&bo, Some(&first)).await;
     assert_eq!(again["rooms"]["join"][&room]["timeline"], seen["timeline"]);
-    assert_eq!(sync(&bo, Some(&second)).await["rooms"]["join"], json!({}));
+    assert_eq!(sync(&bo, Some(&second)).await["rooms"]["join"], Value::Null);
 }
 
 #[tokio::test]
@@ -193,7 +193,7 @@ async fn invitations_and_partings_are_told_once() {
     let invited = sync(&bo, Some(&start)).await;
     let state = &invited["rooms"]["invite"][&room]["invite_state"]["events"];
     assert!(types(state).contains(&"m.room.name") && members(state).contains(&&*bo.user_id));
-    assert_eq!(sync(&bo, Some(&invited)).await["rooms"]["invite"], json!({}));
+    assert_eq!(sync(&bo, Some(&invited)).await["rooms"]["invite"], Value::Null);
     say(&al, &room, "before").await;
     act(&bo, &room, "join", json!({})).await;
     let joined = sync(&bo, Some(&invited)).await;
@@ -209,10 +209,10 @@ async fn invitations_and_partings_are_told_once() {
     let seen = &left["rooms"]["leave"][&room];
     assert_eq!(bodies(seen), ["last words"]);
     assert_eq!(seen["timeline"]["events"][1]["content"]["membership"], "leave");
-    assert_eq!(left["rooms"]["join"], json!({}));
+    assert_eq!(left["rooms"]["join"], Value::Null);
     assert_eq!(left["device_lists"], json!({"changed": [], "left": [al.user_id]}));
-    assert_eq!(sync(&bo, Some(&left)).await["rooms"]["leave"], json!({}));
-    assert_eq!(sync(&bo, None).await["rooms"]["leave"], json!({}));
+    assert_eq!(sync(&bo, Some(&left)).await["rooms"]["leave"], Value::Null);
+    assert_eq!(sync(&bo, None).await["rooms"]["leave"], Value::Null);
     let with = sync_with(&bo, None, &filter(&json!({"room": {"include_leave": true}}))).await;
     assert!(with["rooms"]["leave"].get(&room).is_some());
 
@@ -249,7 +249,7 @@ async fn receipts_and_typing_are_told() {
         "main"
     );
     assert_eq!(own_room["account_data"]["events"], json!([{"type": "m.fully_read", "content": {"event_id": event}}]));
-    assert_eq!(sync(&bo, Some(&own)).await["rooms"]["join"], json!({}));
+    assert_eq!(sync(&bo, Some(&own)).await["rooms"]["join"], Value::Null);
 
     let path = format!("rooms/{}/typing/{}", encode(&room), encode(&bo.user_id));
     bo.put(&path, &json!({"typing": true, "timeout": 10_000})).await.ok();
@@ -280,7 +280,7 @@ async fn account_data_is_told_when_it_changes() {
     assert_eq!(*of_room, json!([{"type": "m.tag", "content": {"tags": {}}}]));
     let none = filter(&json!({"account_data": {"not_types": ["*"]}, "room": {"account_data": {"types": []}}}));
     let filtered = sync_with(&al, first["next_batch"].as_str(), &none).await;
-    assert_eq!((&filtered["account_data"]["events"], &filtered["rooms"]["join"]), (&json!([]), &json!({})));
+    assert_eq!((&filtered["account_data"]["events"], &filtered["rooms"]["join"]), (&json!([]), &Value::Null));
     assert_eq!(sync(&al, Some(&second)).await["account_data"]["events"], json!([]));
 }
 
@@ -332,7 +332,7 @@ async fn a_restart_in_order_continues_where_the_device_was() {
     assert_eq!(untouched["timeline"]["events"].as_array().map_or(0, Vec::len), 0);
     assert!(resumed["rooms"]["invite"].get(&invitation).is_some());
     let next = sync(&bo, Some(&resumed)).await;
-    assert_eq!(next["rooms"]["join"], json!({}));
+    assert_eq!(next["rooms"]["join"], Value::Null);
 }
 
 #[tokio::test]
@@ -445,18 +445,68 @@ async fn filters_choose_rooms_and_events() {
 }
 
 #[tokio::test]
-async fn tokens_of_others_are_refused() {
+async fn tokens_of_others_get_everything_and_acknowledge_nothing() {
     let server = TestServer::open().await;
     let (al, bo) = (server.register("al").await, server.register("bo").await);
-    let theirs = sync(&al, None).await["next_batch"].as_str().expect("a token").to_owned();
+    let room = shared(&al, &[&bo]).await;
+    let gone = shared(&al, &[&bo]).await;
+    act(&bo, &gone, "leave", json!({})).await;
+    message(&al, &bo, "kept").await;
+    message(&bo, &al, "read").await;
+    let read = sync(&al, None).await;
+    assert_eq!(texts(&read), ["read"]);
+    let theirs = read["next_batch"].as_str().expect("a token").to_owned();
     let mine = sync(&bo, None).await["next_batch"].as_str().expect("a token").to_owned();
     let second = server.login(&bo).await;
     let (start, end) = mine.split_at(8);
     let future = format!("{start}{}", end.replacen('A', "B", 1));
-    for (who, token) in [(&bo, theirs.as_str()), (&second, &mine), (&bo, "s1_2_3"), (&bo, "p"), (&bo, &future)] {
-        who.get(&format!("sync?since={token}")).await.refused(400, "M_INVALID_PARAM");
+    for (who, token) in [(&bo, theirs.as_str()), (&second, &mine), (&bo, &future)] {
+        let all = sync_with(who, Some(token), "&timeout=60000").await;
+        assert_eq!(all["rooms"]["join"][&room]["timeline"]["limited"], json!(true), "{token}");
+        assert_eq!(members(&all["rooms"]["leave"][&gone]["timeline"]["events"]).last(), Some(&bo.user_id.as_str()));
+        let kept = if who.device_id == bo.device_id { vec!["kept"] } else { vec![] };
+        assert_eq!(texts(&all), kept, "{token}");
+    }
+    for text in ["s1_2_3", "p", "s", "s%20", start] {
+        bo.get(&format!("sync?since={text}")).await.refused(400, "M_INVALID_PARAM");
     }
     sync_with(&bo, Some(&mine), "").await;
+}
+
+#[tokio::test]
+async fn a_room_that_is_new_since_the_token_may_have_a_past() {
+    let server = TestServer::open().await;
+    let (al, bo) = (server.register("al").await, server.register("bo").await);
+    let first = sync(&bo, None).await;
+    let room = create(&al, json!({"preset": "public_chat"})).await;
+    say(&al, &room, "before").await;
+    act(&bo, &room, "join", json!({})).await;
+    let joined = sync(&bo, Some(&first)).await;
+    let seen = &joined["rooms"]["join"][&room]["timeline"];
+    assert_eq!((bodies(&joined["rooms"]["join"][&room]), &seen["limited"]), (vec!["before"], &json!(true)));
+    say(&al, &room, "after").await;
+    let then = sync(&bo, Some(&joined)).await;
+    assert_eq!(then["rooms"]["join"][&room]["timeline"]["limited"], json!(false));
+}
+
+#[tokio::test]
+async fn leaving_is_told_also_with_full_state() {
+    let server = TestServer::open().await;
+    let (al, bo) = (server.register("al").await, server.register("bo").await);
+    let room = create(&al, json!({})).await;
+    let first = sync(&bo, None).await;
+    act(&al, &room, "invite", json!({"user_id": bo.user_id})).await;
+    let invited = sync(&bo, Some(&first)).await;
+    assert!(invited["rooms"]["invite"].get(&room).is_some());
+    act(&bo, &room, "leave", json!({})).await;
+    let since = invited["next_batch"].as_str().expect("a token");
+    let left = sync_with(&bo, Some(since), "&full_state=true").await;
+    assert!(left["rooms"]["leave"].get(&room).is_some());
+    let since = left["next_batch"].as_str().expect("a token");
+    let quiet = sync_with(&bo, Some(since), "&full_state=true").await;
+    assert_eq!(quiet["rooms"]["leave"], Value::Null);
+    let with_left = format!("&full_state=true{}", filter(&json!({"room": {"include_leave": true}})));
+    assert!(sync_with(&bo, Some(since), &with_left).await["rooms"]["leave"].get(&room).is_some());
 }
 
 #[tokio::test]
@@ -531,7 +581,7 @@ async fn knocks_are_told_until_they_are_answered() {
     bo.post(&format!("knock/{}", encode(&room)), &json!({})).await.ok();
     let seen = sync(&bo, Some(&start)).await;
     assert!(members(&seen["rooms"]["knock"][&room]["knock_state"]["events"]).contains(&&*bo.user_id));
-    assert_eq!(sync(&bo, Some(&seen)).await["rooms"]["knock"], json!({}));
+    assert_eq!(sync(&bo, Some(&seen)).await["rooms"]["knock"], Value::Null);
     act(&al, &room, "kick", json!({"user_id": bo.user_id})).await;
     assert!(sync(&bo, Some(&seen)).await["rooms"]["leave"].get(&room).is_some());
 }

@@ -62,16 +62,20 @@ impl<T> Default for Events<T> {
     }
 }
 
-/// Rooms by how the user stands to them.
+/// Rooms by how the user stands to them. Clients ask whether there are any by asking whether the key is there.
 #[derive(Default, Serialize)]
 pub struct Rooms {
     /// Joined.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub join: BTreeMap<OwnedRoomId, Joined>,
     /// Invited to.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub invite: BTreeMap<OwnedRoomId, Invited>,
     /// Knocked at.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub knock: BTreeMap<OwnedRoomId, Knocked>,
     /// Left.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub leave: BTreeMap<OwnedRoomId, Left>,
 }
 

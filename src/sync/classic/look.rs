@@ -151,7 +151,7 @@ impl Look<'_> {
         let mut point = known.clone();
         let window = self.window(&room, &view);
         let end = view.end().max(known.position);
-        let stretch = window.stretch(known.position, end, fresh, self.forgotten());
+        let stretch = window.stretch(known.position, end, fresh, !self.initial());
         let mut news = Joined::default();
         let summarise = stretch.whole || stretch.renames() || self.full_state;
         let (summary, heroes) = if summarise { self.summary(&view) } else { (None, Vec::new()) };
@@ -311,7 +311,8 @@ impl Look<'_> {
     fn left(&self, id: &OwnedRoomId, event: &Value, known: Option<&RoomPoint>, seen: &mut Seen, near: &mut Neighbours) {
         let all = self.initial() || self.full_state;
         let told = known.is_some_and(|known| known.told == Told::Left);
-        let wanted = if all { self.filter.include_leave } else { !told };
+        let is_news = !told && !self.initial();
+        let wanted = is_news || (all && self.filter.include_leave);
         if !told {
             seen.point.rooms.insert(id.clone(), RoomPoint::only(Told::Left));
             self.counters.forget(self.user(), id);
@@ -344,7 +345,7 @@ impl Look<'_> {
             return None;
         }
         let window = self.window(&room, &view);
-        let stretch = window.stretch(point.position, end, fresh, self.forgotten());
+        let stretch = window.stretch(point.position, end, fresh, !self.initial());
         let mut news = Joined::default();
         near.parted(&view.state);
         self.place(&window, stretch, &mut point, &[], &mut news, &mut Neighbours::default());

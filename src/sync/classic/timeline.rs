@@ -68,8 +68,8 @@ impl Stretch {
 }
 
 impl Window<'_> {
-    /// What lies behind `from` up to and including `to`. `fresh`: the client has nothing of the room; `resumed`: what it
-    /// has may not touch what it gets.
+    /// What lies behind `from` up to and including `to`. `fresh`: the device was told nothing of the room; `resumed`: its
+    /// client may know of an earlier time in it all the same, which need not touch what it gets.
     pub(super) fn stretch(&self, from: Position, to: Position, fresh: bool, resumed: bool) -> Stretch {
         let view = self.view;
         let (start, end) = (view.index_after(from), view.index_after(to));

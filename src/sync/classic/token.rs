@@ -36,6 +36,12 @@ impl SyncToken {
         format!("s{}", URL_SAFE_NO_PAD.encode(bytes))
     }
 
+    /// Whether `text` looks like a sync token, whoever it was given to.
+    #[must_use]
+    pub(super) fn is_shaped(text: &str) -> bool {
+        text.strip_prefix('s').and_then(|rest| URL_SAFE_NO_PAD.decode(rest).ok()).is_some_and(|it| it.len() == 16 + MAC)
+    }
+
     /// Reads a token that this server gave to this device; nothing for any other text.
     #[must_use]
     pub(super) fn decode(text: &str, server: &Key, user: &UserId, device: &DeviceId) -> Option<Self> {
@@ -78,6 +84,7 @@ mod tests {
             prop_assert!(SyncToken::decode(&text, &key, user, device) == Some(token));
             prop_assert!(SyncToken::decode(&text, &key, user, device_id!("E")).is_none());
             prop_assert!(SyncToken::decode(&text, &key, user_id!("@c:b"), device).is_none());
+            prop_assert!(SyncToken::is_shaped(&text));
             prop_assert!(SyncToken::decode(&text, &Key::from_bytes([2; 32]), user, device).is_none());
             let mut other = text.clone().into_bytes();
             other[flipped] = if other[flipped] == b'A' { b'B' } else { b'A' };
@@ -93,6 +100,7 @@ mod tests {
         let (key, user, device) = (Key::from_bytes([1; 32]), user_id!("@a:b"), device_id!("D"));
         for text in ["", "s", "s1_2", "p0", "sAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] {
             assert!(SyncToken::decode(text, &key, user, device).is_none(), "{text}");
+            assert_eq!(SyncToken::is_shaped(text), text.len() == 39, "{text}");
         }
     }
 }
