@@ -38,6 +38,7 @@ mod register;
 mod relations;
 mod retention;
 mod send;
+mod server_keys;
 mod shared_secret;
 mod sliding_sync;
 mod spaces;
@@ -106,6 +107,7 @@ fn families() -> Routes {
         relations::routes,
         retention::routes,
         send::routes,
+        server_keys::routes,
         shared_secret::routes,
         sliding_sync::routes,
         spaces::routes,

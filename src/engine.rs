@@ -17,11 +17,12 @@ mod upkeep;
 
 use std::{path::Path, sync::Arc};
 
-use ruma::OwnedServerName;
+use ruma::{OwnedServerName, ServerName, signatures::Ed25519KeyPair};
+use serde_json::Value;
 
 use crate::{
     accounts::{self, Accounts},
-    clock::Clock,
+    clock::{Clock, Timestamp},
     config::{self, Config},
     e2ee::E2ee,
     house::House,
@@ -62,6 +63,8 @@ pub struct Engine {
     pub tls: outbound::Tls,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// What the server signs with.
+    signer: Arc<Ed25519KeyPair>,
 }
 
 /// What of the configuration the layers depend on.
@@ -124,21 +127,29 @@ impl Engine {
         let slots = Slots::open(medium, store.clone(), Arc::clone(&random)).await?;
         let epochs = Epochs::new(slots.clone(), store.clone(), Arc::clone(&clock), Arc::clone(&random));
         let journals = Journals { store, slots, epochs, random, packs: crate::journal::Packs::default() };
-        let signer = signing_key::load(&journals).await?;
+        let signer = Arc::new(signing_key::load(&journals).await?);
         let media = Arc::new(Media::new(journals.clone(), settings.media));
         let house = Arc::new(House::new(journals.clone()));
         let accounts =
             Arc::new(Accounts::new(journals.clone(), Arc::clone(&clock), Arc::clone(&house), settings.accounts));
-        let rooms = Arc::new(Rooms::new(Arc::clone(&accounts), Arc::clone(&clock), signer, settings.rooms));
+        let rooms =
+            Arc::new(Rooms::new(Arc::clone(&accounts), Arc::clone(&clock), Arc::clone(&signer), settings.rooms));
         accounts.on_wake(&(Arc::clone(&rooms) as _));
         let e2ee = E2ee::new(Arc::clone(&rooms));
         let counters = Arc::new(Counters::default());
         let syncs = Arc::new(Syncs::new(Arc::clone(&rooms), Arc::clone(&counters)));
-        Ok(Self { journals, house, accounts, rooms, e2ee, media, counters, syncs, tls: settings.tls, clock })
+        Ok(Self { journals, house, accounts, rooms, e2ee, media, counters, syncs, tls: settings.tls, clock, signer })
     }
 }
 
 impl Engine {
+    /// The keys that `server`, this one, signs with, good until `until`, as other servers ask for them; nothing when they
+    /// cannot be signed.
+    #[must_use]
+    pub fn published_keys(&self, server: &ServerName, until: Timestamp) -> Option<Value> {
+        signing_key::published(&self.signer, server, until)
+    }
+
     /// Makes everything durable and lets go of the store.
     pub async fn close(&self) {
         self.syncs.save_all().await;

@@ -89,11 +89,16 @@ impl Config {
     fn check(&self) -> Result<(), Error> {
         let longest = Duration::from_mins(5);
         let retention = &self.retention;
-        let rules: [(bool, &str, &str); 10] = [
+        let rules: [(bool, &str, &str); 11] = [
             (
-                self.server.listen.is_empty() && self.server.unix_socket.is_none(),
+                self.server.listen.is_empty() && self.server.listen_tls.is_empty() && self.server.unix_socket.is_none(),
                 "server.listen",
                 "expected at least one address, or `server.unix_socket`",
+            ),
+            (
+                !self.server.listen_tls.is_empty() && self.server.tls_certificate.is_none(),
+                "server.listen_tls",
+                "expected together with `server.tls_certificate`",
             ),
             (
                 self.server.tls_certificate.is_some() != self.server.tls_key.is_some(),
@@ -288,6 +293,7 @@ mod tests {
             ("[rooms]\nversions = [\"5\"]\ndefault_version = \"5\"", "rooms.versions"),
             ("[rooms]\nversions = [\"9\", \"12\"]", "rooms.versions"),
             ("[server]\nlisten = []", "server.listen"),
+            ("[server]\nlisten_tls = [\"127.0.0.1:1\"]", "server.listen_tls"),
             ("[time]\nbucket = \"6m\"", "time.bucket"),
             ("[turn]\nuris = [\"turn:a\"]", "turn.secret"),
             ("[federation]\nenabled = true", "federation.enabled"),

@@ -13,11 +13,13 @@ section! {
         pub name: OwnedServerName = "localhost".try_into().expect("a valid server name");
         /// TCP addresses to listen on. Listen on a public address only with TLS here or a proxy in front.
         pub listen: Vec<SocketAddr> = vec![SocketAddr::from(([127, 0, 0, 1], 8008))];
+        /// TCP addresses to listen on with TLS, 8448 for other servers among them. When there are any, `listen` goes without.
+        pub listen_tls: Vec<SocketAddr> = Vec::new();
         /// A Unix socket to listen on as well, for a proxy on the same machine.
         pub unix_socket: Option<PathBuf> = None => "\"/run/lethe/http.sock\"";
         /// The address clients use, when it is not the first listener's.
         pub base_url: Option<String> = None => "\"https://matrix.example.org\"";
-        /// A PEM certificate chain; with it and `tls_key`, every TCP listener speaks TLS.
+        /// A PEM certificate chain; with it and `tls_key`, every TCP listener speaks TLS, or those of `listen_tls` alone.
         pub tls_certificate: Option<PathBuf> = None => "\"/etc/lethe/fullchain.pem\"";
         /// The certificate's private key (PEM).
         pub tls_key: Option<PathBuf> = None => "\"/etc/lethe/privkey.pem\"";

@@ -44,7 +44,7 @@ pub struct Rooms {
     pub(super) house: Arc<House>,
     pub(super) journals: Journals,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) signer: Ed25519KeyPair,
+    pub(super) signer: Arc<Ed25519KeyPair>,
     pub(super) policy: Policy,
     /// Held from finding an alias free to taking it.
     pub(super) naming: tokio::sync::Mutex<()>,
@@ -54,7 +54,7 @@ pub struct Rooms {
 impl Rooms {
     /// Rooms on the journals of `accounts`; none is open.
     #[must_use]
-    pub fn new(accounts: Arc<Accounts>, clock: Arc<dyn Clock>, signer: Ed25519KeyPair, policy: Policy) -> Self {
+    pub fn new(accounts: Arc<Accounts>, clock: Arc<dyn Clock>, signer: Arc<Ed25519KeyPair>, policy: Policy) -> Self {
         let house = Arc::clone(&accounts.house);
         let journals = accounts.journals().clone();
         Self {

@@ -48,7 +48,9 @@ impl Listener {
             _ => None,
         };
         let mut listeners = Vec::new();
-        for address in &server.listen {
+        let plain = if server.listen_tls.is_empty() { tls.clone() } else { None };
+        let usual = server.listen.iter().map(|address| (address, &plain));
+        for (address, tls) in usual.chain(server.listen_tls.iter().map(|address| (address, &tls))) {
             let socket = TcpListener::bind(address).await.map_err(|_| Error::Listen)?;
             listeners.push(Self::Tcp(socket, tls.clone()));
         }

@@ -10,5 +10,6 @@ mod layers;
 mod media;
 mod rooms;
 mod server;
+mod server_keys;
 mod sliding;
 mod sync;
