@@ -37,3 +37,13 @@ canaries: build-trials
 budgets:
 	$(CARGO) build --locked -j2 --profile ci --package lethe --package bench
 	$(CARGO_TARGET_DIR)/ci/bench --binary $(CARGO_TARGET_DIR)/ci/lethe $(if $(LIMIT),--limit $(LIMIT)) $(if $(SYNAPSE),--synapse $(SYNAPSE))
+
+# The Matrix project's suite for homeservers; see tests/complement/README.md. RUN is the output of `go test -json`.
+.PHONY: complement-image complement-diff
+complement-image: build-ci
+	context=$$(mktemp -d) && trap 'rm -rf "$$context"' EXIT && \
+	cp tests/complement/lethe.toml tests/complement/start.sh $(CARGO_TARGET_DIR)/ci/lethe "$$context" && \
+	docker build --file tests/complement/Dockerfile --tag complement-lethe "$$context"
+complement-diff:
+	python3 tests/complement/test_complement.py --quiet
+	python3 tests/complement/complement.py diff $(RUN)
