@@ -23,6 +23,7 @@ mod storage;
 mod time;
 mod turn;
 mod units;
+mod url_previews;
 mod well_known;
 
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,7 @@ pub use self::{
     time::Time,
     turn::Turn,
     units::{Secret, Size, Span},
+    url_previews::UrlPreviews,
     well_known::WellKnown,
 };
 
@@ -96,6 +98,8 @@ sections! {
     limits: Limits;
     /// Uploads.
     media: Media;
+    /// Previews of pages.
+    url_previews: UrlPreviews;
     /// A TURN server for calls.
     turn: Turn;
     /// Answers under `/.well-known/matrix/`.

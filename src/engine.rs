@@ -128,7 +128,7 @@ impl Engine {
         let epochs = Epochs::new(slots.clone(), store.clone(), Arc::clone(&clock), Arc::clone(&random));
         let journals = Journals { store, slots, epochs, random, packs: crate::journal::Packs::default() };
         let signer = Arc::new(signing_key::load(&journals).await?);
-        let media = Arc::new(Media::new(journals.clone(), settings.media));
+        let media = Arc::new(Media::new(journals.clone(), Arc::clone(&clock), settings.media));
         let house = Arc::new(House::new(journals.clone()));
         let accounts =
             Arc::new(Accounts::new(journals.clone(), Arc::clone(&clock), Arc::clone(&house), settings.accounts));
@@ -164,6 +164,7 @@ impl Settings {
         let server_name: OwnedServerName = config.server.name.as_str().try_into().map_err(|_| Error::Name)?;
         let class = |span: config::Span| Class::within(span.0);
         let messages = class(config.retention.default);
+        let tls = outbound::Tls::trusting(config.outbound.ca_certificates.as_deref())?;
         Ok(Self {
             accounts: accounts::Policy {
                 server_name: server_name.clone(),
@@ -177,7 +178,7 @@ impl Settings {
                 least_guesses: 10_f64.powi(i32::from(config.accounts.password_guesses_log10)),
             },
             rooms: rooms::Policy {
-                server_name,
+                server_name: server_name.clone(),
                 bucket: config.time.bucket.0,
                 messages,
                 default_version: config.rooms.default_version.clone(),
@@ -188,10 +189,25 @@ impl Settings {
                 max_upload: config.media.max_upload.0,
                 quota: config.media.quota.0,
                 thumbnail_cache: config.media.thumbnail_cache.0,
+                server_name,
+                previews: previews(&config.url_previews, &tls),
             },
-            tls: outbound::Tls::trusting(config.outbound.ca_certificates.as_deref())?,
+            tls,
         })
     }
+}
+
+fn previews(config: &config::UrlPreviews, tls: &outbound::Tls) -> Option<media::PreviewPolicy> {
+    let bytes = |size: config::Size| usize::try_from(size.0).unwrap_or(usize::MAX);
+    config.enabled.then(|| media::PreviewPolicy {
+        client: outbound::Client::new(tls.clone(), config.allow.iter().map(|network| network.0)),
+        languages: config.languages.clone(),
+        max_page: bytes(config.max_page),
+        max_image: bytes(config.max_image),
+        timeout: config.timeout.0,
+        lifetime: config.lifetime.0,
+        cache: config.cache.0,
+    })
 }
 
 fn data(config: &Config) -> &Path {

@@ -121,6 +121,8 @@ plain! {
     server_controlled: METHOD_NOT_ALLOWED BadJson;
     /// 413: more bytes than are taken.
     too_large: PAYLOAD_TOO_LARGE TooLarge;
+    /// 416: the content has no such bytes.
+    no_such_range: RANGE_NOT_SATISFIABLE Unknown;
     /// 408: the body did not arrive in time.
     too_slow: REQUEST_TIMEOUT Unknown;
     /// 409: media was already uploaded to this address.

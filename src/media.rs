@@ -6,6 +6,8 @@
 
 mod download;
 mod error;
+mod pending;
+mod preview;
 mod quota;
 mod segments;
 #[cfg(test)]
@@ -13,15 +15,17 @@ mod tests;
 mod thumbnail;
 mod upload;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use ruma::UserId;
+use ruma::{OwnedServerName, UserId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use self::{
     download::Source,
+    pending::Pending,
+    preview::Previews,
     quota::Quotas,
     segments::Segments,
     thumbnail::Thumbnails,
@@ -30,10 +34,13 @@ use self::{
 pub use self::{
     download::{Blob, Download},
     error::Error,
+    pending::Claim,
+    preview::{Policy as PreviewPolicy, Preview},
     thumbnail::{Thumbnail, Wanted},
     upload::Upload,
 };
 use crate::{
+    clock::{Clock, Timestamp},
     journal::{self, Journals},
     log,
     seal::{
@@ -49,6 +56,8 @@ use crate::{
 const MEMORY_KIB: usize = 16 << 10;
 /// What an upload holds, KiB: a chunk as it came, and a chunk as it is sealed.
 const UPLOAD_KIB: u32 = 128;
+/// The longest anybody waits for content to come: proxies cut longer silences.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// The longest content type and file name kept, bytes; file systems take no longer names either.
 const LONGEST_TEXT: usize = 255;
 
@@ -65,6 +74,10 @@ pub struct Policy {
     pub quota: u64,
     /// The most memory for thumbnails, bytes.
     pub thumbnail_cache: u64,
+    /// This server.
+    pub server_name: OwnedServerName,
+    /// How pages are previewed, if they are.
+    pub previews: Option<PreviewPolicy>,
 }
 
 /// The name of a blob: 16 random bytes, of which nothing can be read and which cannot be guessed.
@@ -127,23 +140,29 @@ struct Head {
 /// All media of this server.
 pub struct Media {
     journals: Journals,
+    clock: Arc<dyn Clock>,
     policy: Policy,
     segments: Segments,
     memory: Arc<Semaphore>,
     quotas: Quotas,
+    pending: Arc<Pending>,
     thumbnails: Thumbnails,
+    previews: Option<Previews>,
 }
 
 impl Media {
     /// The media under the policy's directory, which need not exist yet.
     #[must_use]
-    pub fn new(journals: Journals, policy: Policy) -> Self {
+    pub fn new(journals: Journals, clock: Arc<dyn Clock>, policy: Policy) -> Self {
         Self {
             journals,
+            clock,
             segments: Segments::new(policy.directory.clone()),
             memory: Arc::new(Semaphore::new(MEMORY_KIB)),
             quotas: Quotas::default(),
+            pending: Arc::default(),
             thumbnails: Thumbnails::new(policy.thumbnail_cache),
+            previews: policy.previews.clone().map(Previews::new),
             policy,
         }
     }
@@ -154,27 +173,84 @@ impl Media {
         &self.policy
     }
 
-    /// Begins an upload of `length` bytes by `user`; waits while uploads take all the memory they may.
+    /// Makes an id that `user` may upload content to, until the time that comes with it.
+    ///
+    /// # Errors
+    /// [`Error::TooManyPending`].
+    pub fn create(&self, user: &UserId) -> Result<(MediaId, Timestamp), Error> {
+        let id = MediaId(self.journals.random.bytes());
+        self.pending.add(id, user, self.clock.monotonic())?;
+        Ok((id, self.clock.now().after(pending::LIFETIME)))
+    }
+
+    /// Takes `id`, which [`Media::create`] made for `user`, for an upload.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] also when its time is over, [`Error::NotYours`], [`Error::Overwrites`].
+    pub async fn claim(self: &Arc<Self>, user: &UserId, id: MediaId) -> Result<Claim, Error> {
+        match self.pending.take(id, user, self.clock.monotonic()) {
+            Err(Error::NotFound) => {
+                let media = Arc::clone(self);
+                let found = blocking(move || media.find(&id)).await?;
+                Err(if found.is_some() { Error::Overwrites } else { Error::NotFound })
+            }
+            taken => taken,
+        }
+    }
+
+    /// Begins an upload of `length` bytes by `user`, to a fresh id when there is no `claim`; waits while uploads take
+    /// all the memory they may.
     ///
     /// # Errors
     /// [`Error::TooLarge`], [`Error::Quota`].
-    pub async fn upload(self: &Arc<Self>, user: &UserId, length: u64) -> Result<Upload, Error> {
+    pub async fn upload(self: &Arc<Self>, user: &UserId, claim: Option<Claim>, length: u64) -> Result<Upload, Error> {
         if length > self.policy.max_upload {
             return Err(Error::TooLarge);
         }
+        self.upload_for(self.policy.class, user, claim, length).await
+    }
+
+    async fn upload_for(
+        self: &Arc<Self>,
+        class: Class,
+        user: &UserId,
+        claim: Option<Claim>,
+        length: u64,
+    ) -> Result<Upload, Error> {
         let memory = Arc::clone(&self.memory).acquire_many_owned(UPLOAD_KIB).await;
         let memory = memory.map_err(|_| Error::Journal(journal::Error::Stopped))?;
-        let partition = self.journals.epochs.current(self.policy.class).await.map_err(journal::Error::from)?;
+        let partition = self.journals.epochs.current(class).await.map_err(journal::Error::from)?;
         let shape = Shape::of(length);
         self.quotas.charge(user, partition, shape.size, self.policy.quota)?;
         let media = Arc::clone(self);
         let extent = blocking(move || Ok(media.segments.reserve(partition, shape.size)?)).await?;
-        let id = MediaId(self.journals.random.bytes());
+        let id = claim.as_ref().map_or_else(|| MediaId(self.journals.random.bytes()), |claim| claim.id);
         let epoch = self.journals.slots.epoch_key(partition).ok_or(Error::NotFound)?;
         let key = BlobKey::new(&epoch, &id.0);
         let sink = Arc::new(Sink { key, shape, extent, random: Arc::clone(&self.journals.random) });
         let pending = Vec::with_capacity(usize::try_from(length).map_or(PLAIN, |length| length.min(PLAIN)));
-        Ok(Upload { media: Arc::clone(self), id, partition, sink, received: 0, next: 0, pending, _memory: memory })
+        Ok(Upload {
+            media: Arc::clone(self),
+            id,
+            claim,
+            partition,
+            sink,
+            received: 0,
+            next: 0,
+            pending,
+            _memory: memory,
+        })
+    }
+
+    /// Waits until the content of `id` is there, if the id was made before it; at most for `patience`.
+    ///
+    /// # Errors
+    /// [`Error::NotYetUploaded`].
+    pub async fn arrived(&self, id: MediaId, patience: Duration) -> Result<(), Error> {
+        let Some(mut arrived) = self.pending.watch(id, self.clock.monotonic()) else { return Ok(()) };
+        // Whatever ends the wait but the time: looking for the blob tells what came of it.
+        let wait = async { drop(arrived.wait_for(|arrived| *arrived).await) };
+        tokio::time::timeout(patience.min(LONGEST_WAIT), wait).await.map_err(|_| Error::NotYetUploaded)
     }
 
     /// The blob `id`.

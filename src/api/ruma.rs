@@ -11,7 +11,7 @@ use std::{
 use axum::{
     body::{Body, Bytes},
     extract::{RawPathParams, State},
-    http::{Method, Request, Response, request::Parts},
+    http::{HeaderMap, Method, Request, Response, request::Parts},
     response::IntoResponse,
     routing::{MethodRouter, on},
 };
@@ -48,6 +48,14 @@ pub struct Ruma<R: IncomingRequest<Authentication: Scheme>> {
     pub arguments: Vec<String>,
 }
 
+/// What of a request a handler reads itself.
+pub struct Unread {
+    /// The header fields.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Body,
+}
+
 /// Registration of handlers by their request type.
 pub trait RumaRouter: Sized {
     /// Registers `handler` at every path, stable and unstable, that `R` has ever had.
@@ -69,7 +77,7 @@ pub trait RumaRouter: Sized {
     fn ruma_stream<R, H, F>(self, handler: H) -> Self
     where
         R: IncomingRequest<Authentication: Scheme> + Send + 'static,
-        H: Fn(Arc<Services>, Ruma<R>, Body) -> F + Clone + Send + Sync + 'static,
+        H: Fn(Arc<Services>, Ruma<R>, Unread) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Result<Response<Body>, Error>> + Send + 'static;
 
     /// Registers `handler` at `path` too: for an alias that clients use and ruma's type does not know.
@@ -103,7 +111,7 @@ impl RumaRouter for Routes {
     fn ruma_stream<R, H, F>(mut self, handler: H) -> Self
     where
         R: IncomingRequest<Authentication: Scheme> + Send + 'static,
-        H: Fn(Arc<Services>, Ruma<R>, Body) -> F + Clone + Send + Sync + 'static,
+        H: Fn(Arc<Services>, Ruma<R>, Unread) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Result<Response<Body>, Error>> + Send + 'static,
     {
         for path in R::PATH_BUILDER.all_paths() {
@@ -179,7 +187,7 @@ pub async fn finish<T: Send + 'static>(work: impl Future<Output = T> + Send + 's
 fn stream_router<R, H, F>(handler: H) -> MethodRouter<Arc<Services>>
 where
     R: IncomingRequest<Authentication: Scheme> + Send + 'static,
-    H: Fn(Arc<Services>, Ruma<R>, Body) -> F + Clone + Send + Sync + 'static,
+    H: Fn(Arc<Services>, Ruma<R>, Unread) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<Body>, Error>> + Send + 'static,
 {
     on(
@@ -187,8 +195,9 @@ where
         move |State(services): State<Arc<Services>>, path: RawPathParams, request: Request<Body>| async move {
             let answer = async {
                 let (parts, body) = request.into_parts();
+                let unread = Unread { headers: parts.headers.clone(), body };
                 let request = read::<R>(&services, &path, Request::from_parts(parts, Body::empty())).await?;
-                handler(services, request, body).await
+                handler(services, request, unread).await
             };
             answer.await.unwrap_or_else(Error::into_response)
         },

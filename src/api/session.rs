@@ -13,7 +13,7 @@ use ruma::{
     },
 };
 
-pub use self::authenticated::Authenticated;
+pub use self::authenticated::{Authenticated, Under};
 use crate::{
     accounts::{self, Account, Accounts},
     api::services::Services,

@@ -59,9 +59,9 @@ async fn log_in(_: Arc<Services>, request: Ruma<login::v3::Request>) -> Result<J
 async fn upload(
     _: Arc<Services>,
     request: Ruma<create_content::v3::Request>,
-    body: Body,
+    unread: super::ruma::Unread,
 ) -> Result<Response<Body>, Error> {
-    let length = body.collect().await.expect("a body").to_bytes().len();
+    let length = unread.body.collect().await.expect("a body").to_bytes().len();
     let shown = json!([request.body.filename, request.body.content_type, length]);
     Ok(Response::new(Body::from(shown.to_string())))
 }

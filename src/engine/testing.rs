@@ -35,7 +35,7 @@ pub(crate) fn settings() -> Settings {
             least_guesses: 0.0,
         },
         rooms: rooms::Policy {
-            server_name,
+            server_name: server_name.clone(),
             bucket: Duration::from_secs(10),
             messages: Class::Month,
             default_version: RoomVersionId::V12,
@@ -46,6 +46,8 @@ pub(crate) fn settings() -> Settings {
             max_upload: 0,
             quota: 0,
             thumbnail_cache: 0,
+            server_name,
+            previews: None,
         },
         tls: outbound::Tls::trusting(None).expect("Mozilla's list is usable"),
     }

@@ -17,8 +17,10 @@ impl Engine {
     #[must_use]
     pub fn classes(&self) -> Vec<Class> {
         let accounts = self.accounts.policy();
-        let (messages, media) = (self.rooms.policy().messages, self.media.policy().class);
-        let mut classes = vec![accounts.inactivity, accounts.to_device, accounts.backup, messages, media];
+        let (messages, media) = (self.rooms.policy().messages, self.media.policy());
+        let mut classes = vec![accounts.inactivity, accounts.to_device, accounts.backup, messages, media.class];
+        // Pictures of pages go there.
+        classes.extend(media.previews.is_some().then_some(Class::Day));
         classes.sort_unstable();
         classes.dedup();
         classes

@@ -32,9 +32,17 @@ impl From<crate::media::Error> for Error {
         use crate::media::Error as E;
         match error {
             E::NotFound => Self::not_found("Unknown media"),
+            E::NotYetUploaded => Self::not_yet_uploaded("The content has not been uploaded yet"),
+            E::Overwrites => Self::cannot_overwrite_media("There is content already"),
+            E::NotYours => Self::forbidden("Somebody else made this id"),
+            E::TooManyPending => Self::limit_exceeded(SOON),
             E::TooLarge => Self::too_large("The upload is too large"),
             E::Incomplete => Self::bad_request("The upload is incomplete"),
             E::Quota => Self::forbidden("You have uploaded as much as you may"),
+            E::NoPreviews => Self::unrecognised("Pages are not previewed"),
+            E::NotAnAddress => Self::invalid_param("Not the address of a page"),
+            // The same for whatever went wrong: what answers where is not for everybody to find out.
+            E::NoPage => Self::bad_gateway("The page cannot be loaded"),
             E::NotAPicture => Self::bad_request("There is no thumbnail of this"),
             E::PictureTooLarge => Self::too_large("The picture is too large for a thumbnail"),
             E::Segment => {

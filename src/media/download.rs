@@ -2,20 +2,21 @@
 
 use std::{
     fs::File,
+    ops::Range,
     os::unix::fs::FileExt,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::task::JoinHandle;
 
 use super::{Error, Info, upload::blocking};
 use crate::{
     journal,
-    seal::blob::{BlobKey, Shape},
+    seal::blob::{BlobKey, PLAIN, Shape},
 };
 
 /// A blob that was found; its first chunk has been opened.
@@ -56,8 +57,18 @@ impl Blob {
     /// The content as a body that reads on demand.
     #[must_use]
     pub fn into_body(self) -> Download {
-        let left = self.length();
-        Download { source: self.source, ready: Some(self.first), reading: None, next: 1, left }
+        let whole = 0..self.length();
+        self.into_part(whole)
+    }
+
+    /// The bytes of `range`, which lies within the content, as a body that reads on demand.
+    #[must_use]
+    pub fn into_part(self, range: Range<u64>) -> Download {
+        let first = u32::try_from(range.start / PLAIN as u64).unwrap_or(u32::MAX);
+        let skip = usize::try_from(range.start % PLAIN as u64).unwrap_or(0);
+        let left = range.end.min(self.length()).saturating_sub(range.start);
+        let (ready, next) = if first == 0 { (Some(self.first), 1) } else { (None, first) };
+        Download { source: self.source, ready, reading: None, next, skip, left }
     }
 
     /// The whole content. The caller has looked at its length.
@@ -79,6 +90,8 @@ pub struct Download {
     ready: Option<Bytes>,
     reading: Option<JoinHandle<Result<Bytes, Error>>>,
     next: u32,
+    /// What is left out of the next chunk, which is the first one sent.
+    skip: usize,
     left: u64,
 }
 
@@ -91,7 +104,7 @@ impl Body for Download {
         if this.left == 0 {
             return Poll::Ready(None);
         }
-        let chunk = if let Some(chunk) = this.ready.take() {
+        let mut chunk = if let Some(chunk) = this.ready.take() {
             Ok(chunk)
         } else {
             let reading = this.reading.get_or_insert_with(|| {
@@ -103,8 +116,12 @@ impl Body for Download {
             this.next += 1;
             read.unwrap_or(Err(Error::Journal(journal::Error::Stopped)))
         };
-        match &chunk {
-            Ok(chunk) => this.left = this.left.saturating_sub(chunk.len() as u64),
+        match &mut chunk {
+            Ok(chunk) => {
+                chunk.advance(std::mem::take(&mut this.skip).min(chunk.len()));
+                chunk.truncate(usize::try_from(this.left).unwrap_or(usize::MAX));
+                this.left -= chunk.len() as u64;
+            }
             Err(_) => this.left = 0,
         }
         Poll::Ready(Some(chunk.map(Frame::data)))

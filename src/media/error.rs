@@ -8,6 +8,18 @@ pub enum Error {
     /// There is no such blob, or not any more.
     #[error("unknown media")]
     NotFound,
+    /// The id was made and its content has not come.
+    #[error("the content has not come yet")]
+    NotYetUploaded,
+    /// The id has content, or is just getting it.
+    #[error("there is content already")]
+    Overwrites,
+    /// Somebody else made the id.
+    #[error("the id is somebody else's")]
+    NotYours,
+    /// The account has as many ids without content as it may.
+    #[error("too many ids wait for content")]
+    TooManyPending,
     /// More bytes than an upload may have, or than it announced.
     #[error("the upload is too large")]
     TooLarge,
@@ -17,6 +29,15 @@ pub enum Error {
     /// The account has uploaded as much as it may.
     #[error("the account's quota is used up")]
     Quota,
+    /// Pages are not previewed.
+    #[error("there are no previews")]
+    NoPreviews,
+    /// Not an address of a page.
+    #[error("not an address of a page")]
+    NotAnAddress,
+    /// The page cannot be loaded, or must not be.
+    #[error("the page cannot be loaded")]
+    NoPage,
     /// The blob is not a picture of a format that is known.
     #[error("not a picture")]
     NotAPicture,

@@ -4,10 +4,10 @@ use std::{fs, io::Cursor, sync::Arc, time::Duration};
 
 use http_body_util::BodyExt;
 use image::{DynamicImage, ImageBuffer, ImageFormat, Rgb, Rgba};
-use ruma::{UserId, user_id};
+use ruma::{UserId, owned_server_name, user_id};
 use tempfile::TempDir;
 
-use super::{Error, Info, Media, MediaId, Policy, Wanted};
+use super::{Claim, Error, Info, Media, MediaId, Policy, Wanted};
 use crate::{
     clock::{Clock, ManualClock, Timestamp},
     journal::Journals,
@@ -55,8 +55,12 @@ impl Place {
             max_upload: 1 << 20,
             quota: 2 << 20,
             thumbnail_cache: 1 << 20,
+            server_name: owned_server_name!("localhost"),
+            previews: None,
         };
-        Arc::new(Media::new(Journals { store, slots, epochs, random, packs: crate::journal::Packs::default() }, policy))
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let journals = Journals { store, slots, epochs, random, packs: crate::journal::Packs::default() };
+        Arc::new(Media::new(journals, clock, policy))
     }
 
     /// Lets two days pass.
@@ -86,7 +90,7 @@ fn info() -> Info {
 }
 
 async fn put(media: &Arc<Media>, bytes: &[u8]) -> Result<MediaId, Error> {
-    let mut upload = media.upload(uploader(), bytes.len() as u64).await?;
+    let mut upload = media.upload(uploader(), None, bytes.len() as u64).await?;
     for piece in bytes.chunks(10_007) {
         upload.push(piece).await?;
     }
@@ -124,6 +128,80 @@ async fn blobs_come_back_whole_also_after_a_restart() {
 }
 
 #[tokio::test]
+async fn every_part_of_a_blob_can_be_had() {
+    let place = Place::new();
+    let media = place.start().await;
+    let whole = content(2 * PLAIN + 5);
+    let id = put(&media, &whole).await.unwrap();
+    let edges = [0, 1, PLAIN - 1, PLAIN, PLAIN + 1, 2 * PLAIN, 2 * PLAIN + 4, 2 * PLAIN + 5];
+    for (start, end) in
+        edges.iter().flat_map(|start| edges.map(|end| (*start, end))).filter(|(start, end)| start <= end)
+    {
+        let blob = media.open(id).await.unwrap();
+        let part = blob.into_part(start as u64..end as u64).collect().await.unwrap().to_bytes();
+        assert!(part == whole[start..end], "{start}..{end}");
+    }
+}
+
+async fn fill(media: &Arc<Media>, claim: Claim, bytes: &[u8]) -> Result<MediaId, Error> {
+    let mut upload = media.upload(uploader(), Some(claim), bytes.len() as u64).await?;
+    upload.push(bytes).await?;
+    upload.finish(info()).await
+}
+
+#[tokio::test]
+async fn an_id_can_come_before_its_content() {
+    let place = Place::new();
+    let media = place.start().await;
+    let other = user_id!("@bo:localhost");
+    let (id, until) = media.create(uploader()).unwrap();
+    assert!(until == place.clock.now().after(Duration::from_hours(24)));
+    assert_eq!(media.arrived(id, Duration::ZERO).await, Err(Error::NotYetUploaded));
+    assert!(matches!(media.open(id).await, Err(Error::NotFound)));
+    assert!(matches!(media.claim(other, id).await, Err(Error::NotYours)));
+    let claim = media.claim(uploader(), id).await.unwrap();
+    assert!(matches!(media.claim(uploader(), id).await, Err(Error::Overwrites)));
+    drop(claim);
+
+    let waiting = tokio::spawn({
+        let media = Arc::clone(&media);
+        async move { media.arrived(id, Duration::from_mins(1)).await }
+    });
+    tokio::task::yield_now().await;
+    let claim = media.claim(uploader(), id).await.unwrap();
+    assert!(fill(&media, claim, b"content").await.unwrap() == id);
+    assert_eq!(waiting.await.unwrap(), Ok(()));
+    assert_eq!(get(&media, id).await.unwrap(), b"content");
+    assert_eq!(media.arrived(id, Duration::ZERO).await, Ok(()));
+    for anybody in [uploader(), other] {
+        assert!(matches!(media.claim(anybody, id).await, Err(Error::Overwrites)));
+    }
+    assert!(matches!(media.claim(uploader(), MediaId([7; 16])).await, Err(Error::NotFound)));
+}
+
+#[tokio::test]
+async fn ids_do_not_wait_for_ever_nor_without_number() {
+    let place = Place::new();
+    let media = place.start().await;
+    let (id, _) = media.create(uploader()).unwrap();
+    let (late, _) = media.create(uploader()).unwrap();
+    for _ in 2..100 {
+        media.create(uploader()).unwrap();
+    }
+    assert_eq!(media.create(uploader()).err(), Some(Error::TooManyPending));
+    media.create(user_id!("@bo:localhost")).unwrap();
+    // One whose content is on its way does not end meanwhile.
+    let claim = media.claim(uploader(), late).await.unwrap();
+    place.clock.advance(Duration::from_hours(24));
+    assert_eq!(media.arrived(id, Duration::ZERO).await, Ok(()));
+    assert!(matches!(media.claim(uploader(), id).await, Err(Error::NotFound)));
+    media.create(uploader()).unwrap();
+    assert_eq!(media.arrived(late, Duration::ZERO).await, Err(Error::NotYetUploaded));
+    fill(&media, claim, b"late").await.unwrap();
+    assert_eq!(get(&media, late).await.unwrap(), b"late");
+}
+
+#[tokio::test]
 async fn nothing_of_a_blob_lies_in_the_open() {
     let place = Place::new();
     let media = place.start().await;
@@ -139,10 +217,10 @@ async fn nothing_of_a_blob_lies_in_the_open() {
 async fn an_upload_keeps_to_what_it_announced() {
     let place = Place::new();
     let media = place.start().await;
-    assert!(matches!(media.upload(uploader(), (1 << 20) + 1).await, Err(Error::TooLarge)));
-    let mut upload = media.upload(uploader(), 10).await.unwrap();
+    assert!(matches!(media.upload(uploader(), None, (1 << 20) + 1).await, Err(Error::TooLarge)));
+    let mut upload = media.upload(uploader(), None, 10).await.unwrap();
     assert_eq!(upload.push(&[0; 11]).await, Err(Error::TooLarge));
-    let mut upload = media.upload(uploader(), 10).await.unwrap();
+    let mut upload = media.upload(uploader(), None, 10).await.unwrap();
     upload.push(&[0; 9]).await.unwrap();
     let id = upload.id;
     assert!(matches!(upload.finish(info()).await, Err(Error::Incomplete)));
@@ -156,7 +234,7 @@ async fn an_account_has_a_quota_that_comes_back_with_time() {
     let whole = content(1 << 20);
     put(&media, &whole).await.unwrap();
     assert!(matches!(put(&media, &whole).await, Err(Error::Quota)));
-    assert!(media.upload(user_id!("@bo:localhost"), 1 << 20).await.is_ok());
+    assert!(media.upload(user_id!("@bo:localhost"), None, 1 << 20).await.is_ok());
     place.age(&media).await;
     media.drop_dead().await.unwrap();
     put(&media, &whole).await.unwrap();

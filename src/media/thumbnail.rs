@@ -51,6 +51,14 @@ pub struct Thumbnail {
     partition: Partition,
 }
 
+impl Thumbnail {
+    /// What the name of such a file ends in.
+    #[must_use]
+    pub fn extension(&self) -> &'static str {
+        if self.content_type == "image/png" { "png" } else { "jpg" }
+    }
+}
+
 /// Thumbnails that were made, and who may make more.
 pub(super) struct Thumbnails {
     cache: Cache<(MediaId, Wanted), Arc<Thumbnail>, ByBytes>,
@@ -136,9 +144,16 @@ impl Media {
 
 /// How many pixels `file` says it has, if they are not too many.
 fn pixels(file: &[u8]) -> Result<u32, Error> {
-    let (width, height) = reader(file)?.into_dimensions().map_err(|error| fault(&error))?;
+    let (_, (width, height)) = look_at(file)?;
     let count = u64::from(width) * u64::from(height);
     if count > MOST_PIXELS { Err(Error::PictureTooLarge) } else { Ok(u32::try_from(count).unwrap_or(PIXELS_AT_ONCE)) }
+}
+
+/// The content type of a picture and how many pixels wide and high it says it is.
+pub(super) fn look_at(file: &[u8]) -> Result<(&'static str, (u32, u32)), Error> {
+    let reader = reader(file)?;
+    let content_type = reader.format().map_or("", |format| format.to_mime_type());
+    Ok((content_type, reader.into_dimensions().map_err(|error| fault(&error))?))
 }
 
 /// Draws the thumbnail and encodes it.

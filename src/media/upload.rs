@@ -7,7 +7,7 @@ use std::{os::unix::fs::FileExt, sync::Arc};
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Error, Head, Info, Media, MediaId, segments::Extent};
+use super::{Claim, Error, Head, Info, Media, MediaId, segments::Extent};
 use crate::{
     journal,
     random::Random,
@@ -19,6 +19,7 @@ use crate::{
 pub struct Upload {
     pub(super) media: Arc<Media>,
     pub(super) id: MediaId,
+    pub(super) claim: Option<Claim>,
     pub(super) partition: Partition,
     pub(super) sink: Arc<Sink>,
     pub(super) received: u64,
@@ -73,6 +74,9 @@ impl Upload {
         let extent = &self.sink.extent;
         let head = Head { info, length: self.sink.shape.length, segment: extent.segment, offset: extent.offset };
         self.media.put_head(&self.id, self.partition, self.sink.key.head(), &head).await?;
+        if let Some(claim) = self.claim {
+            claim.fulfil();
+        }
         Ok(self.id)
     }
 }

@@ -8,6 +8,7 @@ mod e2ee;
 mod http;
 mod layers;
 mod media;
+mod previews;
 mod rooms;
 mod server;
 mod server_keys;
