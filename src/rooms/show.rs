@@ -47,6 +47,12 @@ impl<'a> Sight<'a> {
         Self { user, joined_until }
     }
 
+    /// Whether the user is joined, or was at some time that the timeline knows of.
+    #[must_use]
+    pub fn was_joined(&self) -> bool {
+        self.joined_until.is_some()
+    }
+
     /// Whether the user may see the entry at `index`.
     #[must_use]
     pub fn allows(&self, index: usize, entry: &Entry) -> bool {

@@ -13,4 +13,5 @@ mod rooms;
 mod server;
 mod server_keys;
 mod sliding;
+mod suite;
 mod sync;

@@ -27,7 +27,11 @@ use crate::{
     house::HouseLedger,
     journal::Position,
     push::Counters,
-    rooms::{Room, Rooms, View, show::Viewer, summary::summary},
+    rooms::{
+        Room, Rooms, View,
+        show::{Sight, Viewer},
+        summary::summary,
+    },
     sync::parts,
 };
 
@@ -340,6 +344,10 @@ impl Look<'_> {
         let view = room.view();
         let end = view.entry(event["event_id"].as_str()?.try_into().ok()?)?.position;
         let fresh = known.is_none();
+        if fresh && !Sight::of(&view, self.user()).was_joined() {
+            // Who refused an invitation saw nothing but the invitation.
+            return None;
+        }
         let mut point = known.cloned().unwrap_or_else(|| RoomPoint::only(Told::Left));
         if point.position >= end {
             return None;
