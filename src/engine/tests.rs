@@ -137,6 +137,7 @@ async fn generations_and_packs_lose_nothing() {
         }
     }
     engine.merge().await;
+    assert_eq!(said(&open), texts, "single rows that a merge left out are found in their packs");
     let id = open.id.clone();
     let engine = reboot(&machine).await;
     come(&engine, &al).await;

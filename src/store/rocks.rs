@@ -16,14 +16,14 @@ use parking_lot::Mutex;
 use rocksdb::{
     BlockBasedOptions, BottommostLevelCompaction, BoundColumnFamily, Cache, ColumnFamilyDescriptor, CompactOptions,
     CompactionDecision, DBCompactionStyle, DBCompressionType, DBWithThreadMode, ErrorKind, InfoLogger, LogLevel,
-    MultiThreaded, Options, WriteBatch, WriteOptions,
+    MultiThreaded, Options, ReadOptions, WriteBatch, WriteOptions,
     compaction_filter::CompactionFilter,
     compaction_filter_factory::{CompactionFilterContext, CompactionFilterFactory},
 };
 
 use super::{Address, Backend, Class, Error, Instance, Partition, Row};
 
-/// Blocks, indexes and filters of all three databases together.
+/// What finds rows, indexes and filters, of all three databases together.
 const CACHE: usize = 16 << 20;
 /// One partition's rows in RAM before they are written out.
 const WRITE_BUFFER: usize = 4 << 20;
@@ -79,7 +79,7 @@ impl Backend for RocksBackend {
     fn get(&self, instance: Instance, partition: Partition, address: &Address) -> Result<Option<Vec<u8>>, Error> {
         let rocks = self.of(instance);
         let Some(family) = rocks.family(partition) else { return Ok(None) };
-        rocks.database.get_cf(&family, address.0).map_err(fact)
+        rocks.database.get_cf_opt(&family, address.0, &uncached()).map_err(fact)
     }
 
     fn multi_get(
@@ -90,7 +90,8 @@ impl Backend for RocksBackend {
     ) -> Result<Vec<Option<Vec<u8>>>, Error> {
         let rocks = self.of(instance);
         let Some(family) = rocks.family(partition) else { return Ok(vec![None; addresses.len()]) };
-        let found = rocks.database.batched_multi_get_cf(&family, addresses.iter().map(|address| &address.0), false);
+        let addresses = addresses.iter().map(|address| &address.0);
+        let found = rocks.database.batched_multi_get_cf_opt(&family, addresses, false, &uncached());
         found.into_iter().map(|row| row.map(|row| row.map(|row| row.to_vec())).map_err(fact)).collect()
     }
 
@@ -281,6 +282,13 @@ fn family_options(cache: &Cache, dead: Dead) -> Options {
     // tombstone on the way.
     options.set_compaction_style(DBCompactionStyle::Universal);
     options.set_compaction_filter_factory(dead);
+    options
+}
+
+/// Rows lie at random addresses and are read once when their owner opens: the cache is for what finds them.
+fn uncached() -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.fill_cache(false);
     options
 }
 

@@ -4,6 +4,7 @@ mod create;
 mod directory;
 mod history;
 mod membership;
+mod older;
 mod read;
 mod relations;
 mod send;
