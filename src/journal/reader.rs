@@ -1,7 +1,5 @@
 //! Reading a journal from the front: rows are fetched ahead in growing groups, so the end is found by galloping.
 
-use std::collections::HashMap;
-
 use super::Error;
 use crate::{
     seal::row::{Context, EntryHash, OpenError, Opened, Primer, RowKey, open_entry},
@@ -18,8 +16,9 @@ pub(super) struct Reader<'a> {
     store: &'a Store,
     partition: Partition,
     key: &'a RowKey,
-    rows: HashMap<Address, Option<Vec<u8>>>,
-    fetched_to: u64,
+    /// The rows from `fetched_from` on.
+    rows: Vec<Option<Vec<u8>>>,
+    fetched_from: u64,
     ahead: u64,
     started: u64,
     next: u64,
@@ -33,9 +32,10 @@ impl<'a> Reader<'a> {
             store,
             partition,
             key,
-            rows: HashMap::new(),
-            fetched_to: start,
-            ahead: PROBE,
+            rows: Vec::new(),
+            fetched_from: start,
+            // What it takes to see that there is nothing.
+            ahead: PROBE + 1,
             started: start,
             next: start,
             last,
@@ -82,35 +82,41 @@ impl<'a> Reader<'a> {
 
     fn open(&mut self, context: Context, primer: &Primer) -> Result<Option<Opened>, OpenError<Error>> {
         let (store, partition, rows) = (self.store, self.partition, &mut self.rows);
-        open_entry(self.key, self.next, context, primer, &mut |address| match rows.remove(address) {
-            Some(row) => Ok(row),
-            None => Ok(store.get(Instance::Soup, partition, address)?),
+        // The rows of an entry are asked for one after the other.
+        let mut at = usize::try_from(self.next - self.fetched_from).unwrap_or(usize::MAX);
+        open_entry(self.key, self.next, context, primer, &mut |address| {
+            let row = rows.get_mut(at).map(Option::take);
+            at = at.saturating_add(1);
+            match row {
+                Some(row) => Ok(row),
+                None => Ok(store.get(Instance::Soup, partition, address)?),
+            }
         })
     }
 
     fn end(&mut self) -> Result<Option<Opened>, Error> {
-        for index in self.next + 1..=self.next + PROBE {
-            let address = self.key.address(index);
-            let there = match self.rows.get(&address) {
-                Some(row) => row.is_some(),
-                None => self.store.get(Instance::Soup, self.partition, &address)?.is_some(),
-            };
-            if there {
-                return Err(Error::Hole);
-            }
+        let behind = usize::try_from(self.next + 1 - self.fetched_from).unwrap_or(usize::MAX);
+        let missing = (behind as u64 + PROBE).saturating_sub(self.rows.len() as u64);
+        if missing > 0 {
+            let more = self.get(self.fetched_from + self.rows.len() as u64, missing)?;
+            self.rows.extend(more);
         }
-        Ok(None)
+        let there = self.rows.iter().skip(behind).any(Option::is_some);
+        if there { Err(Error::Hole) } else { Ok(None) }
     }
 
     fn fetch_past(&mut self, index: u64) -> Result<(), Error> {
-        if index < self.fetched_to {
+        if index < self.fetched_from + self.rows.len() as u64 {
             return Ok(());
         }
-        let addresses: Vec<Address> = (index..index + self.ahead).map(|index| self.key.address(index)).collect();
-        let rows = self.store.multi_get(Instance::Soup, self.partition, &addresses)?;
-        self.rows.extend(addresses.into_iter().zip(rows));
-        self.fetched_to = index + self.ahead;
+        self.rows = self.get(index, self.ahead)?;
+        self.fetched_from = index;
         self.ahead = (self.ahead * 2).min(MOST_AHEAD);
         Ok(())
+    }
+
+    fn get(&self, index: u64, count: u64) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        let addresses: Vec<Address> = (index..index + count).map(|index| self.key.address(index)).collect();
+        Ok(self.store.multi_get(Instance::Soup, self.partition, &addresses)?)
     }
 }

@@ -1,13 +1,20 @@
 //! Every open room of the server, and what rooms need to be opened, written and shown.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use parking_lot::RwLock;
 use ruma::{
     OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, RoomVersionId, UserId, events::room::member::MembershipState,
     signatures::Ed25519KeyPair,
 };
-use tokio::sync::OnceCell;
+use tokio::{runtime::Handle, sync::OnceCell};
 
 use super::{Error, ledger::RoomLedger, room::Room};
 use crate::{
@@ -24,6 +31,11 @@ use crate::{
     secret::Key,
     store::Class,
 };
+
+/// Threads that open the rooms of one account: beyond, other requests would wait for theirs.
+const MOST_OPENERS: usize = 4;
+/// Rooms for which threads are not worth starting.
+const FEW_ROOMS: usize = 8;
 
 /// What of the configuration rooms depend on.
 #[derive(Clone)]
@@ -180,6 +192,7 @@ impl Rooms {
     /// Opens every room of an account that has come, and brings vault and rooms into step (keys.md §1, M7, M14).
     async fn open_rooms(&self, account: &Arc<Account>) -> Result<(), Error> {
         let vault = account.view();
+        self.open_ahead(&vault);
         for (id, entry) in &vault.rooms {
             if matches!(entry.fact, Fact::Left(_)) {
                 continue;
@@ -211,6 +224,31 @@ impl Rooms {
             }
         }
         Ok(())
+    }
+
+    /// Opens many rooms on all cores: reading, opening seals and parsing is what a first request after a start waits
+    /// for. What fails is tried again, and reported, where rooms are opened one by one.
+    fn open_ahead(&self, vault: &VaultLedger) {
+        let closed = vault.rooms.iter().filter(|(id, entry)| {
+            let wanted = !matches!(entry.fact, Fact::Left(_)) && self.journals.slots.contains(&entry.slot);
+            wanted && self.find(id).is_none()
+        });
+        let closed: Vec<_> = closed.collect();
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_OPENERS);
+        if threads < 2 || closed.len() < FEW_ROOMS {
+            return;
+        }
+        let (runtime, next) = (Handle::current(), AtomicUsize::new(0));
+        let open = || {
+            while let Some((id, entry)) = closed.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let _ = runtime.block_on(self.open_with(id, entry.slot, &entry.keys));
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(open);
+            }
+        });
     }
 
     /// The entry as it should be, for a room that opened; `None` when the account has no part in it.

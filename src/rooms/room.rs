@@ -20,7 +20,7 @@ use super::{
     core::StateMap,
     entry::Tags,
     ledger::RoomLedger,
-    row::{Digested, Row},
+    row::{Digested, Known, Row},
     typing::Typing,
     view::{Newest, View},
 };
@@ -125,11 +125,13 @@ impl Room {
         let mut recent = VecDeque::new();
         let mut transactions = Tags::default();
         let ledger = owner.ledger.clone();
+        let mut known = Known::of(&ledger);
         owner.load_windows(journals, &mut |stream, position, plain| {
             if stream != Stream::Timeline {
                 return Ok(());
             }
-            let Digested { digest, content, transaction, replaces } = Row::decode(&plain)?.digest(&ledger)?;
+            let Digested { digest, content, transaction, replaces } =
+                Row::decode(&plain)?.digest(&ledger, &mut known)?;
             if let Some(transaction) = &transaction {
                 transactions.put(&(&*digest.sender, transaction), u32::try_from(rows.len()).unwrap_or(u32::MAX));
             }

@@ -1,8 +1,8 @@
 //! The text of a window row: an event, how it was sent, and the state event it took the place of.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use ruma::{OwnedDeviceId, OwnedRoomId, room_version_rules::RoomVersionRules};
+use ruma::{OwnedDeviceId, OwnedEventId, OwnedRoomId, room_version_rules::RoomVersionRules};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -17,10 +17,17 @@ use crate::{
 };
 
 /// A row of a room's window (`doc/storage.md`).
+///
+/// The fields of the stored event stand here one by one: rows are read by the thousand, and a nested value would be read
+/// twice.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Row {
-    #[serde(flatten)]
-    pub(super) event: StoredEvent,
+    #[serde(rename = "i")]
+    id: OwnedEventId,
+    #[serde(rename = "t")]
+    text: String,
+    #[serde(rename = "v", default, skip_serializing_if = "std::ops::Not::not")]
+    verbatim: bool,
     /// The transaction id, so that a retry after a crash is recognised.
     #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     transaction: Option<String>,
@@ -38,6 +45,25 @@ pub(super) struct Told {
     pub(super) transaction: Option<Transaction>,
 }
 
+/// The state events of a room that were read so far, while it opens.
+pub(super) struct Known(HashMap<OwnedEventId, Arc<Event>>);
+
+impl Known {
+    /// Those of the current state.
+    pub(super) fn of(ledger: &RoomLedger) -> Self {
+        Self(ledger.state.iter().map(|event| (event.id().to_owned(), Arc::clone(event))).collect())
+    }
+
+    fn find_or_read(&mut self, stored: &StoredEvent, ledger: &RoomLedger) -> Result<Arc<Event>, Error> {
+        if let Some(event) = self.0.get(&stored.id) {
+            return Ok(Arc::clone(event));
+        }
+        let event = Arc::new(ledger.revealed(stored)?);
+        self.0.insert(stored.id.clone(), Arc::clone(&event));
+        Ok(event)
+    }
+}
+
 /// What a timeline takes from a row.
 pub(super) struct Digested {
     pub(super) digest: Digest,
@@ -49,8 +75,11 @@ pub(super) struct Digested {
 
 impl Row {
     pub(super) fn new(event: StoredEvent, transaction: Option<&Transaction>, replaced: Option<StoredEvent>) -> Self {
+        let StoredEvent { id, text, verbatim } = event;
         Self {
-            event,
+            id,
+            text,
+            verbatim,
             transaction: transaction.map(|transaction| transaction.id.clone()),
             device: transaction.map(|transaction| transaction.device.clone()),
             replaced,
@@ -67,21 +96,33 @@ impl Row {
 
     /// The event and how it was sent.
     pub(super) fn reveal(self, roster: &Roster, room: &OwnedRoomId, rules: &RoomVersionRules) -> Result<Told, Error> {
-        let event = self.event.reveal(roster, room, rules)?;
+        let Self { id, text, verbatim, .. } = self;
+        let event = StoredEvent { id, text, verbatim }.reveal(roster, room, rules)?;
         Ok(Told { event, transaction: transaction(self.device, self.transaction) })
     }
 
-    /// What a timeline takes of the event.
-    pub(super) fn digest(self, ledger: &RoomLedger) -> Result<Digested, Error> {
-        let StoredEvent { id, text, verbatim } = self.event;
-        let json = reveal(&text, verbatim, &ledger.roster).map_err(|_| Error::Malformed)?;
-        let read = Digest::read(id, &ledger.id, &json, &ledger.rules);
+    /// What a timeline takes of the event. State events that were read already are taken from `known`, which gets those
+    /// that were not: each is in memory once.
+    pub(super) fn digest(self, ledger: &RoomLedger, known: &mut Known) -> Result<Digested, Error> {
+        let replaces = match self.replaced {
+            Some(stored) => Some(known.find_or_read(&stored, ledger)?),
+            None => None,
+        };
+        let transaction = transaction(self.device, self.transaction);
+        if let Some(event) = known.0.get(&self.id) {
+            let (digest, content) = Digest::of(event).map_err(|_| Error::Malformed)?;
+            return Ok(Digested { digest, content, transaction, replaces });
+        }
+        let json = reveal(&self.text, self.verbatim, &ledger.roster).map_err(|_| Error::Malformed)?;
+        let read = Digest::read(self.id, &ledger.id, &json, &ledger.rules);
         let (mut digest, content) = read.map_err(|_| Error::Malformed)?;
         if let Some(sender) = ledger.roster.shared(&digest.sender) {
             digest.sender = sender.clone();
         }
-        let replaces = self.replaced.map(|stored| ledger.revealed(&stored)).transpose()?.map(Arc::new);
-        Ok(Digested { digest, content, transaction: transaction(self.device, self.transaction), replaces })
+        if let Some(event) = &digest.state {
+            known.0.insert(event.id().to_owned(), Arc::clone(event));
+        }
+        Ok(Digested { digest, content, transaction, replaces })
     }
 }
 

@@ -289,6 +289,8 @@ fn family_options(cache: &Cache, dead: Dead) -> Options {
 fn uncached() -> ReadOptions {
     let mut options = ReadOptions::default();
     options.fill_cache(false);
+    // A row says itself whether it is whole: it is sealed.
+    options.set_verify_checksums(false);
     options
 }
 
