@@ -130,7 +130,7 @@ async fn what_is_not_kept_is_said_so() {
     let alice = server.register("alice").await;
     assert_eq!(alice.get("account/3pid").await.ok(), json!({"threepids": []}));
     let email = json!({"client_secret": "x", "email": "a@b", "send_attempt": 1});
-    alice.post("account/3pid/email/requestToken", &email).await.refused(403, "M_THREEPID_DENIED");
+    alice.post("account/3pid/email/requestToken", &email).await.refused(400, "M_THREEPID_MEDIUM_NOT_SUPPORTED");
     alice.put("presence/@alice:localhost/status", &json!({"presence": "online"})).await.ok();
     assert_eq!(alice.get("presence/@alice:localhost/status").await.ok()["presence"], "offline");
     alice.post("user/@alice:localhost/openid/request_token", &json!({})).await.refused(404, "M_UNRECOGNIZED");
