@@ -5,7 +5,9 @@
 //! To add a family: a file under `api/` with `pub(super) fn routes(router: Routes) -> Routes` that chains
 //! `.ruma(handler)` for each endpoint, and one line in [`router`].
 
+mod body;
 mod front;
+mod gate;
 pub mod json;
 mod routes;
 pub mod ruma;
@@ -55,8 +57,11 @@ use std::sync::Arc;
 use axum::Router;
 use tower_http::catch_panic::CatchPanicLayer;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::media::content;
 pub use self::{
     front::answer,
+    gate::Gate,
     routes::{Operation, Refusal, Routes},
     ruma::{Ruma, RumaRouter},
     services::Services,
@@ -122,5 +127,7 @@ fn families() -> Routes {
     families.iter().fold(Routes::default(), |router, add| add(router))
 }
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

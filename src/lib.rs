@@ -16,6 +16,8 @@ pub mod e2ee;
 pub mod engine;
 pub mod error;
 pub mod event;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod house;
 pub mod journal;
 pub mod log;
@@ -24,6 +26,7 @@ pub mod outbound;
 pub mod pseudonym;
 pub mod push;
 pub mod random;
+pub mod rate;
 pub mod rooms;
 pub mod seal;
 pub mod secret;

@@ -4,6 +4,8 @@
 
 mod connection;
 mod listener;
+mod pace;
+mod peer;
 mod tls;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -11,9 +13,11 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet};
 
 use self::listener::Listener;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::peer::client;
 use crate::{
     admin,
-    api::{self, Doorkeeper, Services, uiaa},
+    api::{self, Doorkeeper, Gate, Services, uiaa},
     clock::{Clock, SystemClock},
     config::Config,
     engine::{self, Engine, registration::Registration},
@@ -24,6 +28,9 @@ use crate::{
 
 /// How long open requests may take to finish once the server stops. Long polls answer at once.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// Files open beside connections: the store's and those of media.
+const OTHER_FILES: u64 = 1024;
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +80,7 @@ impl Server {
                 Arc::clone(&engine.counters),
                 Arc::clone(&random),
             )),
+            gate: Gate::new(&config.limits, Arc::clone(&clock), random.as_ref()),
             interactive: uiaa::Sessions::default(),
             nonces: api::Nonces::default(),
             config: Arc::clone(&config),
@@ -86,10 +94,11 @@ impl Server {
         let listeners = Listener::bind_all(&config.server).await?;
         let addresses = listeners.iter().filter_map(Listener::address).collect();
         let slots = connection::Slots::new(config.limits.connections);
+        let peers = peer::Peers::new(Arc::clone(&services));
         let router = api::router(Arc::clone(&services));
         let mut tasks = JoinSet::new();
         for listener in listeners {
-            tasks.spawn(connection::accept(listener, router.clone(), slots.clone(), stop.clone()));
+            tasks.spawn(connection::accept(listener, router.clone(), peers.clone(), slots.clone(), stop.clone()));
         }
         tasks.spawn({
             let (engine, stop) = (Arc::clone(&engine), stop.clone());
@@ -131,6 +140,21 @@ fn prepare_directory(config: &Config) -> Result<(), Error> {
     use std::os::unix::fs::DirBuilderExt;
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true).mode(0o700).create(&config.storage.data).map_err(|_| Error::Directory)
+}
+
+/// Lets the process have as many files open as the system allows it: each connection is one.
+pub fn raise_open_files(config: &Config) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let allowed = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: allowed.maximum, maximum: allowed.maximum }).is_ok();
+    let have = if raised { allowed.maximum } else { allowed.current };
+    let need = u64::from(config.limits.connections) + OTHER_FILES;
+    if have.is_some_and(|have| have < need) {
+        log::warn!(
+            "fewer files can be open than limits.connections asks for: raise the limit of open files",
+            need = need
+        );
+    }
 }
 
 /// Keeps the process's memory out of core files.

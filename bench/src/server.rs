@@ -36,7 +36,7 @@ impl Server {
         let config = format!(
             "[server]\nname = \"localhost\"\nlisten = [\"{address}\"]\n\
              [storage]\ndata = \"{}\"\ndurability = \"{durability}\"\n[registration]\nmode = \"open\"\n\
-             [accounts]\n{cost}password_guesses_log10 = 0\n[limits]\nburst = 1000000\nper_second = 1000000\n\
+             [accounts]\n{cost}password_guesses_log10 = 0\n[limits]\nrates = false\n\
              [log]\nlevel = \"warn\"\n",
             directory.path().join("data").display()
         );

@@ -33,12 +33,13 @@ async fn flows(_services: Arc<Services>, _request: Ruma<types::Request>) -> Resu
 
 /// `POST /_matrix/client/v3/login`
 async fn login(services: Arc<Services>, request: Ruma<Request>) -> Result<Response, Error> {
-    let request = request.body;
+    let (address, request) = (request.address, request.body);
     let LoginInfo::Password(login) = request.login_info else {
         return Err(Error::bad_request("This way of logging in is not supported"));
     };
     let name = user(&login).and_then(|name| services.engine.accounts.localpart_of(name));
     let name = name.ok_or(accounts::Error::Forbidden)?;
+    services.gate.try_password(address, &name)?;
     let device = new_device(request.device_id, request.initial_device_display_name, request.refresh_token)?;
     let password = SecretText::new(login.password);
     let logged_in = services.engine.accounts.login(&name, password, device).await?;

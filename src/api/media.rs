@@ -28,6 +28,20 @@ pub(super) fn routes(router: Routes) -> Routes {
     legacy::routes(router.ruma_stream(draw).ruma(limits).ruma(preview::preview))
 }
 
+/// A door for fuzz targets: how content that was uploaded so is described, and which of its thousand bytes are asked for.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn content(info: &crate::media::Info, range: &[u8]) -> (String, Option<std::ops::Range<u64>>) {
+    use axum::http::{HeaderMap, HeaderValue, header};
+    let mut described = HeaderMap::new();
+    headers::describe(&mut described, info.content_type.as_deref(), info.filename.as_deref());
+    let text = described[header::CONTENT_DISPOSITION].to_str().expect("visible characters").to_owned();
+    let mut asking = HeaderMap::new();
+    asking.extend(HeaderValue::from_bytes(range).ok().map(|range| (header::RANGE, range)));
+    let asked = range::asked(&asking, 1000, &HeaderValue::from_static("\"x\""));
+    let part = if let range::Asked::Part(part) = asked { Some(part) } else { None };
+    (text, part)
+}
+
 /// `GET /_matrix/client/v1/media/thumbnail/{serverName}/{mediaId}`
 async fn draw(
     services: Arc<Services>,

@@ -23,6 +23,7 @@ use crate::{
     api::{Routes, Ruma, RumaRouter, Services, uiaa::Interactive},
     config::RegistrationMode as Mode,
     error::Error,
+    rate::Kind,
     secret::SecretText,
 };
 
@@ -32,7 +33,7 @@ pub(super) fn routes(router: Routes) -> Routes {
 
 /// `POST /_matrix/client/v3/register`
 async fn register(services: Arc<Services>, request: Ruma<Interactive<Request>>) -> Result<Response, Error> {
-    let Interactive { request, auth } = request.body;
+    let (address, Interactive { request, auth }) = (request.address, request.body);
     let flow = match services.config.registration.mode {
         Mode::Closed => return Err(Error::forbidden("Registration is closed")),
         _ if !matches!(request.kind, RegistrationKind::User) => {
@@ -46,6 +47,9 @@ async fn register(services: Arc<Services>, request: Ruma<Interactive<Request>>) 
     let name = request.username.map(|name| name.to_ascii_lowercase());
     if let Some(name) = &name {
         services.engine.accounts.check_name(name)?;
+    }
+    if auth.is_some() {
+        services.gate.pass(Kind::Registration, address)?;
     }
     let proof = uiaa::registration(&services, flow.clone(), auth, |auth| {
         let token = auth.token().unwrap_or_else(|| SecretText::new(String::new()));
@@ -98,6 +102,7 @@ async fn is_valid(services: Arc<Services>, request: Ruma<validity::Request>) -> 
     if services.config.registration.mode != Mode::Token {
         return Err(Error::forbidden("Registration asks for no token"));
     }
+    services.gate.pass(Kind::Registration, request.address)?;
     let token = SecretText::new(request.body.token);
     let valid = services.registration.is_valid(&services.engine, &token)?;
     Ok(validity::Response::new(valid))

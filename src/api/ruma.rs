@@ -5,7 +5,6 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Duration,
 };
 
 use axum::{
@@ -15,26 +14,22 @@ use axum::{
     response::IntoResponse,
     routing::{MethodRouter, on},
 };
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use ruma::api::{
     IncomingRequest, IncomingRequestExt, OutgoingResponse, OutgoingResponseExt, path_builder::PathBuilder,
 };
 
+pub use super::body::{MAX_BODY, collect};
 use crate::{
     api::{
-        json,
+        body::{MAX_STRANGERS_BODY, Seated},
+        gate, json,
         routes::{Routes, filter},
         services::Services,
-        session::Scheme,
+        session::{Party, Scheme},
     },
     error::Error,
+    rate::{Hold, Seat, Source},
 };
-
-/// The largest JSON body taken. Events end at 64 KiB; key uploads and signature batches of large accounts are the
-/// largest legitimate bodies and stay well below.
-pub const MAX_BODY: usize = 1024 * 1024;
-/// The time a body may take to arrive: a phone on a bad line needs seconds for `MAX_BODY`, a slow attack needs hours.
-pub const BODY_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A request of type `R`, read, checked and authenticated.
 pub struct Ruma<R: IncomingRequest<Authentication: Scheme>> {
@@ -46,6 +41,10 @@ pub struct Ruma<R: IncomingRequest<Authentication: Scheme>> {
     pub raw: Bytes,
     /// The parameters of the path in order, decoded: ruma's event types give some names another spelling.
     pub arguments: Vec<String>,
+    /// Whom the request comes from by its address.
+    pub address: Source,
+    seat: Option<Seat>,
+    _memory: Hold,
 }
 
 /// What of a request a handler reads itself.
@@ -158,8 +157,9 @@ where
         filter::<R>(),
         move |State(services): State<Arc<Services>>, path: RawPathParams, request: Request<Body>| async move {
             let answer = async {
-                let request = read::<R>(&services, &path, request).await?;
-                let answer = async move { respond(handler(services, request).await?) };
+                let mut request = read::<R>(&services, &path, request).await?;
+                let seat = request.seat.take();
+                let answer = async move { Ok(seated(respond(handler(services, request).await?)?, seat)) };
                 if waits::<R>() { answer.await } else { finish(answer).await }
             };
             answer.await.unwrap_or_else(Error::into_response)
@@ -196,27 +196,47 @@ where
             let answer = async {
                 let (parts, body) = request.into_parts();
                 let unread = Unread { headers: parts.headers.clone(), body };
-                let request = read::<R>(&services, &path, Request::from_parts(parts, Body::empty())).await?;
-                handler(services, request, unread).await
+                let mut request = read::<R>(&services, &path, Request::from_parts(parts, Body::empty())).await?;
+                let seat = request.seat.take();
+                Ok(seated(handler(services, request, unread).await?, seat))
             };
             answer.await.unwrap_or_else(Error::into_response)
         },
     )
 }
 
-/// Authenticates before the body is read, so that strangers cannot make the server collect bodies.
+/// Authenticates and counts before the body is read, so that strangers cannot make the server collect bodies.
 async fn read<R>(services: &Services, path: &RawPathParams, request: Request<Body>) -> Result<Ruma<R>, Error>
 where
     R: IncomingRequest<Authentication: Scheme>,
 {
     let (parts, body) = request.into_parts();
     let head = Request::from_parts(parts, ());
+    let (gate, address) = (&services.gate, gate::address(&head));
     let session = <R::Authentication as Scheme>::session(services, &head).await?;
-    let raw = collect(body, MAX_BODY).await?;
+    let caller = session.user().map_or(address, |user| gate.sources().account(user.as_str()));
+    let seat = gate.enter(caller)?;
+    if let Some(kind) = gate::kind::<R>() {
+        gate.pass(kind, caller)?;
+    }
+    let mut memory = gate.bodies.hold(caller);
+    let limit = if session.user().is_some() { MAX_BODY } else { MAX_STRANGERS_BODY };
+    let raw = collect(body, limit, Some(&mut memory)).await?;
+    if R::METHOD != Method::GET {
+        gate.write(caller, raw.len())?;
+    }
     json::check_depth(&raw)?;
     let body = parse(head.into_parts().0, &raw, path)?;
     let arguments = path.iter().map(|(_, value)| value.to_owned()).collect();
-    Ok(Ruma { body, session, raw, arguments })
+    Ok(Ruma { body, session, raw, arguments, address, seat: Some(seat), _memory: memory })
+}
+
+/// The answer with the caller's seat, which is given back when the answer is sent.
+fn seated(answer: Response<Body>, seat: Option<Seat>) -> Response<Body> {
+    match seat {
+        Some(seat) => answer.map(|body| Seated::body(body, seat)),
+        None => answer,
+    }
 }
 
 fn parse<R: IncomingRequest>(parts: Parts, raw: &[u8], path: &RawPathParams) -> Result<R, Error> {
@@ -226,17 +246,6 @@ fn parse<R: IncomingRequest>(parts: Parts, raw: &[u8], path: &RawPathParams) -> 
     // Nothing outlives the closure, so nothing can be left half changed.
     let parsed = catch_unwind(AssertUnwindSafe(|| R::try_from_http_request(request, &arguments)));
     Ok(parsed.map_err(|_| Error::bad_json("The request has an unexpected shape"))??)
-}
-
-/// The whole of `body`, if it is at most `limit` bytes and arrives in time.
-pub async fn collect(body: Body, limit: usize) -> Result<Bytes, Error> {
-    let whole = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect());
-    match whole.await {
-        Err(_) => Err(Error::too_slow("The body did not arrive in time")),
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Error::too_large("The body is too large")),
-        Ok(Err(_)) => Err(Error::bad_request("The body could not be read")),
-    }
 }
 
 fn respond<T: OutgoingResponse>(response: T) -> Result<Response<Body>, Error> {

@@ -13,8 +13,9 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     api::{
-        Routes, Services, json,
-        ruma::{MAX_BODY, collect},
+        Routes, Services,
+        body::{MAX_STRANGERS_BODY, collect},
+        json,
     },
     error::Error,
 };
@@ -54,7 +55,7 @@ async fn query(
 
 /// `POST /_matrix/key/v2/query`
 async fn query_many(State(services): State<Arc<Services>>, request: Request<Body>) -> Result<axum::Json<Value>, Error> {
-    let body = collect(request.into_body(), MAX_BODY).await?;
+    let body = collect(request.into_body(), MAX_STRANGERS_BODY, None).await?;
     json::check_depth(&body)?;
     let asked: Query =
         serde_json::from_slice(&body).map_err(|_| Error::bad_json("The body has an unexpected shape"))?;

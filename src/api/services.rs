@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::{
-    api::{Nonces, session::Authenticate, uiaa},
+    api::{Gate, Nonces, session::Authenticate, uiaa},
     clock::Clock,
     config::Config,
     engine::{Engine, registration::Registration},
@@ -21,6 +21,8 @@ pub struct Services {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
+    /// Bounds of requests.
+    pub gate: Gate,
     /// Access token → session.
     pub sessions: Arc<dyn Authenticate>,
     /// Accounts, rooms and what they stand on.

@@ -6,7 +6,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use axum::http::Request;
 use ruma::{
-    OwnedDeviceId, OwnedUserId,
+    OwnedDeviceId, OwnedUserId, UserId,
     api::auth_scheme::{
         AccessToken, AccessTokenOptional, AppserviceToken, AppserviceTokenOptional, AuthScheme, NoAccessToken,
         NoAuthentication,
@@ -16,8 +16,9 @@ use ruma::{
 pub use self::authenticated::{Authenticated, Under};
 use crate::{
     accounts::{self, Account, Accounts},
-    api::services::Services,
+    api::{gate, services::Services},
     error::Error,
+    rate::Source,
     secret::SecretText,
 };
 
@@ -33,6 +34,8 @@ pub struct Session {
     pub device_id: OwnedDeviceId,
     /// The open account and what opened it.
     pub inner: accounts::Session,
+    /// Whom the request comes from by its address.
+    pub address: Source,
 }
 
 impl Session {
@@ -45,7 +48,8 @@ impl Session {
 
 impl From<accounts::Session> for Session {
     fn from(inner: accounts::Session) -> Self {
-        Self { user_id: inner.account.user_id.clone(), device_id: inner.device.clone(), inner }
+        let (user_id, device_id) = (inner.account.user_id.clone(), inner.device.clone());
+        Self { user_id, device_id, inner, address: Source::default() }
     }
 }
 
@@ -77,10 +81,34 @@ impl Authenticate for Doorkeeper {
     }
 }
 
+/// Who asks, as far as an endpoint's way of authentication tells.
+pub trait Party {
+    /// The account, if there is one.
+    fn user(&self) -> Option<&UserId>;
+}
+
+impl Party for Session {
+    fn user(&self) -> Option<&UserId> {
+        Some(&self.user_id)
+    }
+}
+
+impl Party for Option<Session> {
+    fn user(&self) -> Option<&UserId> {
+        self.as_ref().map(|session| &*session.user_id)
+    }
+}
+
+impl Party for () {
+    fn user(&self) -> Option<&UserId> {
+        None
+    }
+}
+
 /// An endpoint's way of authentication, together with what its handler gets from it.
 pub trait Scheme: AuthScheme {
     /// `Session` where a token is needed, `Option<Session>` where it is welcome, `()` where it is ignored.
-    type Session: Send + 'static;
+    type Session: Party + Send + 'static;
 
     /// Reads the token of `request`, if the scheme has one, and looks it up.
     fn session(services: &Services, request: &Request<()>)
@@ -92,7 +120,8 @@ impl Scheme for AccessToken {
 
     async fn session(services: &Services, request: &Request<()>) -> Result<Session, Error> {
         let token = SecretText::new(Self::extract_authentication(request)?);
-        services.sessions.session(&token).await
+        let session = services.sessions.session(&token).await?;
+        Ok(Session { address: gate::address(request), ..session })
     }
 }
 
@@ -101,7 +130,10 @@ impl Scheme for AccessTokenOptional {
 
     async fn session(services: &Services, request: &Request<()>) -> Result<Option<Session>, Error> {
         match Self::extract_authentication(request)? {
-            Some(token) => services.sessions.session(&SecretText::new(token)).await.map(Some),
+            Some(token) => {
+                let session = services.sessions.session(&SecretText::new(token)).await?;
+                Ok(Some(Session { address: gate::address(request), ..session }))
+            }
             None => Ok(None),
         }
     }

@@ -3,7 +3,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{body::Body, extract::State, http::Response, response::IntoResponse, routing::get};
+use axum::{
+    body::Body,
+    extract::State,
+    http::{Request, Response},
+    response::IntoResponse,
+    routing::get,
+};
 use hmac::{Hmac, KeyInit, Mac};
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -11,14 +17,17 @@ use serde_json::{Value, json};
 use sha1::Sha1;
 
 use super::{
+    body::{MAX_STRANGERS_BODY, collect},
+    gate,
     json::check_depth,
     register::new_device,
-    ruma::{MAX_BODY, collect, finish},
+    ruma::finish,
 };
 use crate::{
     api::{Routes, Services},
     error::Error,
     house::{HouseChange, Profile},
+    rate::Kind,
     secret::SecretText,
 };
 
@@ -54,7 +63,7 @@ impl Nonces {
 }
 
 #[derive(Deserialize)]
-struct Request {
+struct Wanted {
     nonce: String,
     username: String,
     password: String,
@@ -70,23 +79,26 @@ pub(super) fn routes(router: Routes) -> Routes {
 }
 
 /// `GET /_synapse/admin/v1/register`
-async fn nonce(State(services): State<Arc<Services>>) -> Result<axum::Json<Value>, Error> {
+async fn nonce(State(services): State<Arc<Services>>, request: Request<Body>) -> Result<axum::Json<Value>, Error> {
     secret(&services)?;
+    services.gate.pass(Kind::Registration, gate::address(&request))?;
     Ok(axum::Json(json!({ "nonce": services.nonces.make(&services) })))
 }
 
 /// `POST /_synapse/admin/v1/register`
-async fn register(State(services): State<Arc<Services>>, body: Body) -> Response<Body> {
+async fn register(State(services): State<Arc<Services>>, request: Request<Body>) -> Response<Body> {
     let answer = async move {
-        let body = collect(body, MAX_BODY).await?;
+        secret(&services)?;
+        services.gate.pass(Kind::Registration, gate::address(&request))?;
+        let body = collect(request.into_body(), MAX_STRANGERS_BODY, None).await?;
         check_depth(&body)?;
-        let request: Request = serde_json::from_slice(&body)?;
+        let request: Wanted = serde_json::from_slice(&body)?;
         finish(make(services, request)).await
     };
     answer.await.map_or_else(Error::into_response, |answer| axum::Json(answer).into_response())
 }
 
-async fn make(services: Arc<Services>, request: Request) -> Result<Value, Error> {
+async fn make(services: Arc<Services>, request: Wanted) -> Result<Value, Error> {
     let proven = is_proven(secret(&services)?, &request);
     if !services.nonces.take(&services, &request.nonce) {
         return Err(Error::bad_request("Unrecognised nonce"));
@@ -117,7 +129,7 @@ fn secret(services: &Services) -> Result<&SecretText, Error> {
 }
 
 /// Whether the request's MAC is that of its fields under `secret`.
-fn is_proven(secret: &SecretText, request: &Request) -> bool {
+fn is_proven(secret: &SecretText, request: &Wanted) -> bool {
     let mut mac = Hmac::<Sha1>::new_from_slice(secret.expose().as_bytes()).expect("a key of any length");
     let role = if request.admin { "admin" } else { "notadmin" };
     let fields = [&request.nonce, &request.username, &request.password, role];
@@ -144,7 +156,7 @@ mod tests {
 
     #[test]
     fn the_mac_is_synapses() {
-        let request = |mac: &str| Request {
+        let request = |mac: &str| Wanted {
             nonce: "thisisanonce".to_owned(),
             username: "pepper_roni".to_owned(),
             password: "pizza".to_owned(),
@@ -157,7 +169,7 @@ mod tests {
         let mac = EXPECTED;
         assert!(is_proven(&secret, &request(mac)));
         assert!(is_proven(&secret, &request(&mac.to_uppercase())));
-        assert!(!is_proven(&secret, &Request { admin: false, ..request(mac) }));
+        assert!(!is_proven(&secret, &Wanted { admin: false, ..request(mac) }));
         assert!(!is_proven(&SecretText::new("other".to_owned()), &request(mac)));
         assert!(!is_proven(&secret, &request("xyz")) && !is_proven(&secret, &request("")));
     }

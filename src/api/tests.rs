@@ -13,20 +13,13 @@ use ruma::api::client::{
     state::get_state_event_for_key,
 };
 use serde_json::{Value, json};
-use tokio::sync::watch;
 
-use super::{Authenticate, BoxFuture, Routes, Ruma, RumaRouter, Services, Session, answer, front, json::Json, uiaa};
+use super::{Authenticate, BoxFuture, Routes, Ruma, RumaRouter, Services, Session, answer, front, json::Json, testing};
 use crate::{
-    clock::{ManualClock, Timestamp},
     config::Config,
-    engine::{
-        registration::Registration,
-        testing::{Machine, register},
-    },
+    engine::testing::{Machine, register},
     error::Error,
-    random::SeededRandom,
     secret::SecretText,
-    sync::sliding::Sliding,
 };
 
 /// Knows one token.
@@ -73,25 +66,8 @@ async fn panic(_: Arc<Services>, _: Ruma<upload_signing_keys::v3::Request>) -> R
 async fn router() -> Router {
     let engine = Machine::new(1).start().await;
     let known = register(&engine, "al").await.session.into();
-    let (_, stopping) = watch::channel(false);
-    let config = Config::default();
-    let registration = Registration::load(&config.registration, &engine).await.expect("tokens");
-    let services = Services {
-        registration,
-        sliding: Arc::new(Sliding::new(
-            Arc::clone(&engine.rooms),
-            Arc::clone(&engine.counters),
-            Arc::new(SeededRandom::new(1)),
-        )),
-        interactive: uiaa::Sessions::default(),
-        nonces: super::Nonces::default(),
-        config: Arc::new(Config::default()),
-        clock: Arc::new(ManualClock::at(Timestamp(0))),
-        random: Arc::new(SeededRandom::new(1)),
-        sessions: Arc::new(OneToken(known)),
-        engine,
-        stopping,
-    };
+    let services =
+        Services { sessions: Arc::new(OneToken(known)), ..testing::services(Config::default(), engine).await };
     let router = Routes::default().ruma(backed_up).ruma(state).ruma(log_in).ruma(panic).ruma_stream(upload);
     router
         .into_router()

@@ -84,6 +84,7 @@ async fn check_password(services: &Services, session: &Session, auth: &Auth) -> 
     if services.engine.accounts.localpart_of(named).as_deref() != Some(session.user_id.localpart()) {
         return Err(Error::wrong_credentials("Wrong user name or password"));
     }
+    services.gate.try_password(session.address, session.user_id.localpart())?;
     Ok(services.engine.accounts.check_password(session.user_id.localpart(), password).await?)
 }
 

@@ -13,6 +13,7 @@ use crate::{
 pub(super) fn run(config: Config) -> Result<(), Error> {
     start_log(&config.log);
     server::disable_core_dumps();
+    server::raise_open_files(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;

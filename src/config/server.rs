@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use ruma::OwnedServerName;
 
-use crate::config::section::section;
+use crate::config::{network::Network, section::section};
 
 section! {
     /// The server's name and where it listens.
@@ -17,6 +17,9 @@ section! {
         pub listen_tls: Vec<SocketAddr> = Vec::new();
         /// A Unix socket to listen on as well, for a proxy on the same machine.
         pub unix_socket: Option<PathBuf> = None => "\"/run/lethe/http.sock\"";
+        /// Addresses or networks of reverse proxies: from them alone, `X-Forwarded-For` says whom a request comes from. It is
+        /// used to count requests and never stored. What comes over the Unix socket comes from a proxy.
+        pub trusted_proxies: Vec<Network> = loopback();
         /// The address clients use, when it is not the first listener's.
         pub base_url: Option<String> = None => "\"https://matrix.example.org\"";
         /// A PEM certificate chain; with it and `tls_key`, every TCP listener speaks TLS, or those of `listen_tls` alone.
@@ -24,4 +27,9 @@ section! {
         /// The certificate's private key (PEM).
         pub tls_key: Option<PathBuf> = None => "\"/etc/lethe/privkey.pem\"";
     }
+}
+
+/// A proxy on the same machine.
+fn loopback() -> Vec<Network> {
+    ["127.0.0.0/8", "::1/128"].map(|text| Network(text.parse().expect("a network"))).into()
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::Path,
     pin::Pin,
     task::{Context, Poll},
@@ -68,15 +68,15 @@ impl Listener {
         }
     }
 
-    /// The next connection. The peer's address is dropped here: nothing above ever sees it.
-    pub(super) async fn accept(&self) -> io::Result<Incoming> {
+    /// The next connection, and its peer's address where it has one.
+    pub(super) async fn accept(&self) -> io::Result<(Incoming, Option<IpAddr>)> {
         match self {
             Self::Tcp(socket, tls) => {
-                let (stream, _peer) = socket.accept().await?;
+                let (stream, peer) = socket.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok(Incoming::Tcp(stream, tls.clone()))
+                Ok((Incoming::Tcp(stream, tls.clone()), Some(peer.ip())))
             }
-            Self::Unix(socket) => socket.accept().await.map(|(stream, _peer)| Incoming::Unix(stream)),
+            Self::Unix(socket) => socket.accept().await.map(|(stream, _)| (Incoming::Unix(stream), None)),
         }
     }
 }

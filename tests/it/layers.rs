@@ -8,6 +8,7 @@ use std::{
 
 /// The layers, top to bottom. A module may use modules of its own layer and of those below.
 const LAYERS: &[&[&str]] = &[
+    &["fuzz"],
     &["cli"],
     &["server"],
     &["admin"],
@@ -21,7 +22,7 @@ const LAYERS: &[&[&str]] = &[
     &["journal"],
     &["seal"],
     &["store", "outbound"],
-    &["clock", "random", "secret", "log", "config", "metrics"],
+    &["clock", "random", "secret", "log", "config", "metrics", "rate"],
 ];
 
 /// Edges that the order of the layers allows and the design does not.

@@ -7,6 +7,7 @@ mod config_example;
 mod e2ee;
 mod http;
 mod layers;
+mod limits;
 mod media;
 mod previews;
 mod rooms;

@@ -29,6 +29,8 @@ const OPEN: &str = r#"
 argon2_memory = "64KiB"
 argon2_passes = 1
 password_guesses_log10 = 0
+[limits]
+rates = false
 [registration]
 mode = "open"
 "#;

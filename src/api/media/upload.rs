@@ -1,6 +1,6 @@
 //! Content on its way in.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::{body::Body, http::Response};
 use http_body_util::BodyExt;
@@ -18,7 +18,7 @@ use crate::{
     api::{
         Ruma, Services, Session,
         json::Json,
-        ruma::{BODY_TIMEOUT, Unread, collect},
+        ruma::{Unread, collect},
     },
     error::Error,
     media::{Claim, Info, MediaId, Upload},
@@ -26,6 +26,8 @@ use crate::{
 
 /// The slowest line an upload may come over, bytes a second: whoever is slower holds memory that others wait for.
 const SLOWEST: u64 = 8 << 10;
+/// Over how long an upload's pace is taken.
+const MINUTE: Duration = Duration::from_mins(1);
 /// The largest upload that does not say how long it is. Clients say so.
 const MOST_UNDECLARED: usize = 4 << 20;
 
@@ -72,28 +74,43 @@ async fn receive(
     body: Body,
 ) -> Result<MediaId, Error> {
     let media = &services.engine.media;
+    let _one = services.gate.upload(session)?;
     let Some(length) = body.size_hint().exact() else {
         let most = usize::try_from(media.policy().max_upload).unwrap_or(usize::MAX).min(MOST_UNDECLARED);
-        let whole = collect(body, most).await?;
+        let whole = collect(body, most, None).await?;
         let mut upload = media.upload(&session.user_id, claim, whole.len() as u64).await?;
         upload.push(&whole).await?;
         return Ok(upload.finish(info).await?);
     };
     let upload = media.upload(&session.user_id, claim, length).await?;
-    let patience = BODY_TIMEOUT + Duration::from_secs(length / SLOWEST);
-    let received = tokio::time::timeout(patience, pour(body, upload)).await;
-    let upload = received.map_err(|_| Error::too_slow("The body did not arrive in time"))??;
+    let upload = pour(body, upload).await?;
     Ok(upload.finish(info).await?)
 }
 
+/// Takes pieces as they come, and gives up when too few have come in a minute.
 async fn pour(mut body: Body, mut upload: Upload) -> Result<Upload, Error> {
-    while let Some(frame) = body.frame().await {
+    let mut minute = pin!(tokio::time::sleep(MINUTE));
+    let mut arrived = 0;
+    loop {
+        // A frame that has not come yet is not lost when the minute ends first.
+        let frame = tokio::select! {
+            frame = body.frame() => frame,
+            () = &mut minute => {
+                if arrived < SLOWEST * MINUTE.as_secs() {
+                    return Err(Error::too_slow("The body did not arrive in time"));
+                }
+                arrived = 0;
+                minute.as_mut().reset(tokio::time::Instant::now() + MINUTE);
+                continue;
+            }
+        };
+        let Some(frame) = frame else { return Ok(upload) };
         let frame = frame.map_err(|_| Error::bad_request("The body could not be read"))?;
         if let Ok(piece) = frame.into_data() {
+            arrived += piece.len() as u64;
             upload.push(&piece).await?;
         }
     }
-    Ok(upload)
 }
 
 fn uri(services: &Services, id: MediaId) -> OwnedMxcUri {
