@@ -14,6 +14,7 @@ mod login;
 mod mail;
 mod password;
 mod profile;
+mod queue;
 mod record;
 mod register;
 mod token_row;
@@ -47,6 +48,27 @@ use crate::{
     store::Class,
 };
 
+/// Doors for fuzz targets.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing {
+    use super::{OwnedDeviceId, credentials::Opening, record::LoginRecord};
+
+    pub(crate) use super::mail::fuzzing::read as read_letter;
+
+    /// The device that the inside of a wrap names.
+    pub(crate) fn read_opening(bytes: &[u8]) -> Option<OwnedDeviceId> {
+        let opening = Opening::decode(bytes)?;
+        assert!(opening.encode().ok().and_then(|written| Opening::decode(&written)).is_some());
+        opening.device
+    }
+
+    /// How many lives a login record has.
+    pub(crate) fn read_record(bytes: &[u8]) -> Option<usize> {
+        let record: LoginRecord = serde_json::from_slice(bytes).ok()?;
+        Some(record.0.len())
+    }
+}
+
 /// What of the configuration accounts depend on.
 #[derive(Clone)]
 pub struct Policy {
@@ -58,6 +80,10 @@ pub struct Policy {
     pub kdf_passes: u32,
     /// Password hashes at once.
     pub kdf_permits: usize,
+    /// Devices one account may have: each is a token row and a vault entry for the inactivity lifetime.
+    pub most_devices: usize,
+    /// Rooms one account may have: each is a key in its vault, and in memory while it is open.
+    pub most_rooms: usize,
     /// How long a device lives without being used.
     pub inactivity: Class,
     /// How long to-device messages wait.

@@ -9,7 +9,8 @@ pub mod registration;
 mod signing_key;
 #[cfg(test)]
 mod sync_tests;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(test), expect(dead_code, reason = "tests use the rest"))]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
@@ -171,6 +172,8 @@ impl Settings {
                 kdf_memory_kib: u32::try_from(config.accounts.argon2_memory.0 >> 10).unwrap_or(u32::MAX),
                 kdf_passes: config.accounts.argon2_passes,
                 kdf_permits: std::thread::available_parallelism().map_or(1, usize::from),
+                most_devices: usize::try_from(config.limits.devices_per_account).unwrap_or(usize::MAX),
+                most_rooms: usize::try_from(config.limits.rooms_per_account).unwrap_or(usize::MAX),
                 inactivity: class(config.accounts.device_inactivity),
                 to_device: class(config.retention.to_device),
                 backup: messages.longer(),

@@ -19,6 +19,7 @@ use crate::clock::Timestamp;
 pub mod build;
 pub mod client;
 pub mod digest;
+pub mod filter;
 pub mod relation;
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,8 @@ pub use self::{
     shelf::{Packs, Shelf},
     window::{Position, Stream, WindowRecord},
 };
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::{owner::replay, pack::Pack};
 use crate::{
     random::Random,
     seal::{derive::keep_key, epochs::Epochs, row::RowKey, slots::Slots},

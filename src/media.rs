@@ -39,6 +39,8 @@ pub use self::{
     thumbnail::{Thumbnail, Wanted},
     upload::Upload,
 };
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::{preview::fuzzing::read as read_page, thumbnail::fuzzing};
 use crate::{
     clock::{Clock, Timestamp},
     journal::{self, Journals},

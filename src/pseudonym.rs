@@ -27,6 +27,10 @@ pub use reveal::reveal;
 /// not. What is beyond it stays in the text as it is.
 pub const MAX_ENROLLED: usize = 512;
 
+/// The most MXIDs of a roster, members aside: whoever is only named, and would be the next, stays in the text as he is. Who
+/// sends an event, or is the member it is about, is always enrolled; accounts are bounded otherwise.
+pub const MAX_ROSTER: usize = 20_000;
+
 /// Why a stored text cannot be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Error {

@@ -5,6 +5,7 @@
 //! account. Sends nothing.
 
 pub mod count;
+pub(crate) mod judged;
 mod pushers;
 mod rules;
 

@@ -41,6 +41,7 @@ pub use self::{
     hall::{Policy, Rooms},
     make::Wish,
     membership::Change,
+    read::thread_of,
     room::Room,
     token::PageToken,
     view::{Receipt, Transaction, View},

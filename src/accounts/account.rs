@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::{
     backup::{BackupKey, BackupRow},
+    queue::{Queue, Waiting},
     vault::{VaultChange, VaultLedger},
 };
 use crate::{
@@ -26,7 +27,7 @@ pub struct Account {
     pub slot: SlotId,
     /// The vault.
     pub vault: Live<VaultLedger>,
-    queue: RwLock<BTreeMap<(OwnedDeviceId, Position), Arc<RawValue>>>,
+    queue: RwLock<Queue>,
     pub(super) backup: RwLock<BTreeMap<BackupKey, Position>>,
     changed: watch::Sender<u64>,
 }
@@ -41,9 +42,6 @@ pub struct ToDevice {
     #[serde(rename = "m")]
     pub message: Arc<RawValue>,
 }
-
-/// Messages that wait for one device: a phone that was off for weeks has some thousands.
-const MOST_WAITING: usize = 10_000;
 
 impl Account {
     /// Shares a loaded vault, reading its windows.
@@ -85,14 +83,14 @@ impl Account {
         user_id: OwnedUserId,
         slot: SlotId,
         vault: Owner<VaultLedger>,
-        queue: BTreeMap<(OwnedDeviceId, Position), Arc<RawValue>>,
+        queue: Waiting,
         backup: BTreeMap<BackupKey, Position>,
     ) -> Self {
         Self {
             user_id,
             slot,
             vault: Live::new(vault),
-            queue: RwLock::new(queue),
+            queue: RwLock::new(Queue::new(queue)),
             backup: RwLock::new(backup),
             changed: watch::Sender::new(0),
         }
@@ -120,18 +118,16 @@ impl Account {
 
     /// Waiting to-device messages for `device` behind `after`, oldest first, at most `most`.
     pub fn waiting(&self, device: &OwnedDeviceId, after: Position, most: usize) -> Vec<(Position, Arc<RawValue>)> {
-        let from = (device.clone(), Position(after.0 + 1));
-        let to = (device.clone(), Position(u64::MAX));
-        self.queue.read().range(from..=to).take(most).map(|((_, at), message)| (*at, Arc::clone(message))).collect()
+        self.queue.read().of(device, after, most)
     }
 
     /// Drops messages up to and including `to` from the queue in RAM.
     pub(super) fn forget_waiting(&self, device: &OwnedDeviceId, to: Position) {
-        self.queue.write().retain(|(of, at), _| of != device || *at > to);
+        self.queue.write().drop_until(device, to);
     }
 
     /// Puts messages into the windows and `changes` into the keep, durably and together, and wakes waiting syncs.
-    /// Messages for a device that has [`MOST_WAITING`] already are dropped.
+    /// Messages for a device that has as many waiting as it may are dropped.
     pub async fn deliver(
         &self,
         journals: &Journals,
@@ -143,7 +139,7 @@ impl Account {
         let mut batch = Batch::default();
         let mut placed = Vec::with_capacity(messages.len());
         for message in messages {
-            if self.waiting_count(&message.device) >= MOST_WAITING {
+            if !self.queue.write().admit(&message.device, &message.message) {
                 continue;
             }
             let plain = serde_json::to_vec(&message).map_err(|_| journal::Error::Malformed)?;
@@ -155,14 +151,9 @@ impl Account {
         let done = journals.store.commit(batch).await.map_err(journal::Error::from);
         writing.finish(done)?;
         // Before the right to write is given up: nobody may see a later message while an earlier one is missing.
-        self.queue.write().extend(placed);
+        self.queue.write().put(placed);
         drop(writing);
         self.notify();
         Ok(())
-    }
-
-    fn waiting_count(&self, device: &OwnedDeviceId) -> usize {
-        let (from, to) = ((device.clone(), Position::START), (device.clone(), Position(u64::MAX)));
-        self.queue.read().range(from..=to).count()
     }
 }

@@ -23,9 +23,6 @@ use crate::{
     store::{Batch, Partition},
 };
 
-/// Devices one account may have: each is a token row and a vault entry for the inactivity lifetime.
-const MOST_DEVICES: usize = 200;
-
 /// What a client asks for when it logs in.
 #[derive(Clone, Default)]
 pub struct NewDevice {
@@ -241,7 +238,7 @@ impl Accounts {
                 entry.acknowledged = before.acknowledged;
                 entry.name = entry.name.or_else(|| before.name.clone());
             }
-            None if vault.ledger.devices.len() >= MOST_DEVICES => return Err(Error::TooMany),
+            None if vault.ledger.devices.len() >= self.policy.most_devices => return Err(Error::TooMany),
             // A device of that id that ended may have left messages behind: they are not for this one.
             None => entry.acknowledged = vault.reached(Stream::ToDevice),
         }

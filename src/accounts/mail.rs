@@ -18,6 +18,7 @@ use serde_json::Value;
 use super::{
     Account, Accounts, Error,
     deliver::Addressed,
+    queue::Load,
     vault::{Fact, VaultChange, VaultLedger, VaultRoom},
 };
 use crate::{
@@ -98,6 +99,8 @@ pub struct Mailbox {
     to_device: Class,
     ends: Mutex<BTreeMap<u64, u64>>,
     senders: Mutex<Senders>,
+    /// What was put for cold accounts since the start, or since they were last open.
+    loads: Mutex<HashMap<SlotId, Load>>,
     /// Held from the choice of a place to the commit, and while an account changes its mail key.
     turn: tokio::sync::Mutex<()>,
 }
@@ -141,6 +144,7 @@ impl Mailbox {
             to_device,
             ends: Mutex::default(),
             senders: Mutex::default(),
+            loads: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         }
     }
@@ -165,6 +169,16 @@ impl Mailbox {
             self.append(partition, &item, batch)?;
         }
         Ok(())
+    }
+
+    /// Drops messages between devices that are too many for a cold account.
+    fn bound(&self, account: SlotId, letters: &mut Vec<Letter>) {
+        let mut loads = self.loads.lock();
+        let load = loads.entry(account).or_insert_with(Load::of_mail);
+        letters.retain(|letter| match letter {
+            Letter::Device(addressed, _) => load.add(&addressed.message),
+            _ => true,
+        });
     }
 
     /// Reads the mail that the vault's mail secrets open and that was not folded yet.
@@ -294,12 +308,16 @@ impl Mailbox {
 
 impl Accounts {
     /// Puts letters into a cold account's mail, durably. For who does not exist it does nothing.
-    pub async fn post(&self, user: &UserId, letters: Vec<Letter>) -> Result<(), Error> {
+    pub async fn post(&self, user: &UserId, mut letters: Vec<Letter>) -> Result<(), Error> {
         let epoch = self.journals.epochs.current(self.policy.to_device).await?;
         let _turn = self.mailbox.turn.lock().await;
         let house = self.house.view()?;
         let entry = house.accounts.get(user.localpart()).filter(|entry| self.journals.slots.contains(&entry.slot));
         let Some(entry) = entry else { return Ok(()) };
+        self.mailbox.bound(entry.slot, &mut letters);
+        if letters.is_empty() {
+            return Ok(());
+        }
         let doubt = Doubt(Some(&self.mailbox));
         let mut batch = Batch::default();
         self.mailbox.put(entry, &letters, epoch, &mut batch)?;
@@ -339,6 +357,7 @@ impl Accounts {
             self.take_in(account, late.letters).await?;
         }
         self.mailbox.senders.lock().retain(|(slot, _), _| *slot != account.slot);
+        self.mailbox.loads.lock().remove(&account.slot);
         last.push(VaultChange::Mail(vec![secret]));
         account.vault.change(&self.journals, |_| last).await?;
         Ok(())
@@ -466,4 +485,33 @@ fn info(account: SlotId) -> Vec<u8> {
 /// The number of a mail journal: class, epoch, tag.
 fn number(partition: Partition) -> u64 {
     (u64::from(partition.class.code()) << 56) | (u64::from(partition.serial) << 16)
+}
+
+/// Doors for fuzz targets.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing {
+    use super::{HEADER, HashMap, ITEM, Letter, MailSecret, Sender, SlotId, info, mail_pair, open};
+    use crate::random::SeededRandom;
+
+    /// Reads bytes as mail, and as what is inside a piece of mail; what the letter is.
+    pub(crate) fn read(bytes: &[u8]) -> Option<&'static str> {
+        let (account, random) = (SlotId([1; 16]), SeededRandom::new(1));
+        let (secret, public) = mail_pair(&random);
+        let secrets: [MailSecret; 1] = [secret];
+        let mut receivers = HashMap::new();
+        assert!(open(bytes, account, &secrets, &mut receivers).is_none(), "nobody makes mail");
+        let (encapsulation, mut sender) = Sender::new(&public, &info(account), &random).ok()?;
+        let id = [7; 8];
+        let check = sender.seal(&id, b"", &random);
+        let header = [&[HEADER][..], &id, &encapsulation, &check].concat();
+        assert!(open(&header, account, &secrets, &mut receivers).is_none() && receivers.len() == 1);
+        let item = [&[ITEM][..], &id, &sender.seal(&id, bytes, &random)].concat();
+        Some(match open(&item, account, &secrets, &mut receivers)? {
+            Letter::Key { .. } => "key",
+            Letter::Invite { .. } => "invite",
+            Letter::House(_) => "house",
+            Letter::Out { .. } => "out",
+            Letter::Device(..) => "device",
+        })
+    }
 }

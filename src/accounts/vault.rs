@@ -51,6 +51,8 @@ pub struct VaultLedger {
     pub sync_points: OrdMap<OwnedDeviceId, SavedPoint>,
     /// Pushers by app id and push key.
     pub pushers: OrdMap<(String, String), Value>,
+    /// Bytes of all account data.
+    pub data_bytes: usize,
     /// Counts changes in this process; sync compares with it.
     pub count: u64,
 }
@@ -273,6 +275,11 @@ impl VaultLedger {
         Counted { at: self.count, value }
     }
 
+    /// Notes that account data of some bytes gives way to `value`.
+    fn weigh(&mut self, before: usize, value: Option<&Value>) {
+        self.data_bytes = self.data_bytes.saturating_sub(before) + value.map_or(0, value_size);
+    }
+
     fn drop_device(&mut self, device: &OwnedDeviceId) {
         self.one_time_keys.remove(device);
         self.sync_points.remove(device);
@@ -280,6 +287,29 @@ impl VaultLedger {
         self.pushers = self.pushers.iter().filter(|(_, p)| !own(p)).map(|(key, p)| (key.clone(), p.clone())).collect();
         self.used_keys.remove(device);
     }
+}
+
+/// The bytes of a value as JSON.
+#[must_use]
+pub fn value_size(value: &Value) -> usize {
+    /// Counts what is written.
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, value).map_or(0, |()| count.0)
+}
+
+fn data_size(data: &Counted<Value>) -> usize {
+    value_size(&data.value)
 }
 
 impl Ledger for VaultLedger {
@@ -312,12 +342,15 @@ impl Ledger for VaultLedger {
                 set(&mut self.devices, device, entry);
             }
             VaultChange::AccountData(kind, value) => {
+                self.weigh(self.account_data.get(&kind).map_or(0, data_size), value.as_ref());
                 let value = value.map(|value| self.counted(value));
                 set(&mut self.account_data, kind, value);
             }
             VaultChange::RoomData(room, kind, value) => {
+                let place = (room, kind);
+                self.weigh(self.room_data.get(&place).map_or(0, data_size), value.as_ref());
                 let value = value.map(|value| self.counted(value));
-                set(&mut self.room_data, (room, kind), value);
+                set(&mut self.room_data, place, value);
             }
             VaultChange::Filter(id, filter) => {
                 self.filters.insert(id, filter);

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     accounts::{
         self, Account,
-        vault::{ReadKey, ReadKind, VaultChange, VaultLedger},
+        vault::{ReadKey, ReadKind, VaultChange, VaultLedger, value_size},
     },
     api::{Routes, Ruma, RumaRouter, Services, Session, json::Json},
     error::Error,
@@ -33,6 +33,9 @@ const MOST_ROOM_TYPES: usize = 100;
 const LONGEST_TYPE: usize = 255;
 /// The largest value in bytes, as for events.
 const LARGEST: usize = 64 * 1024;
+/// All account data of one account in bytes: it lies in memory as long as the account is open, in several times its size,
+/// and clients hold all of it too.
+const MOST_BYTES: usize = 4 << 20;
 /// Tags of one room.
 const MOST_TAGS: usize = 100;
 
@@ -202,6 +205,10 @@ async fn store(
 ) -> Result<(), Error> {
     let mut outcome = Ok(());
     let decide = |vault: &VaultLedger| match change(vault) {
+        Ok(change) if too_much(vault, &change) => {
+            outcome = Err(accounts::Error::TooMany.into());
+            Vec::new()
+        }
         Ok(change) => vec![change],
         Err(error) => {
             outcome = Err(error);
@@ -212,6 +219,18 @@ async fn store(
     outcome?;
     account.notify();
     Ok(())
+}
+
+/// Whether a change adds to more account data than there may be.
+fn too_much(vault: &VaultLedger, change: &VaultChange) -> bool {
+    let (before, after) = match change {
+        VaultChange::AccountData(kind, after) => (vault.account_data.get(kind), after),
+        VaultChange::RoomData(room, kind, after) => (vault.room_data.get(&(room.clone(), kind.clone())), after),
+        _ => return false,
+    };
+    let before = before.map_or(0, |data| value_size(&data.value));
+    let after = after.as_ref().map_or(0, value_size);
+    after > before && vault.data_bytes - before + after > MOST_BYTES
 }
 
 fn absent() -> Error {

@@ -14,6 +14,7 @@ use crate::{
     },
     api::{Routes, Ruma, RumaRouter, Services, json::Json},
     error::Error,
+    sync::classic::Filter,
 };
 
 /// Filters one account may have: a client has one or two for each of its settings.
@@ -33,6 +34,7 @@ async fn create(services: Arc<Services>, request: Ruma<create::Request>) -> Resu
     }
     // As it came: a filter may say what this server does not know yet.
     let filter: Value = serde_json::from_slice(&request.raw)?;
+    Filter::stored(&filter)?;
     let id = name(&filter);
     let mut full = false;
     let decide = |vault: &VaultLedger| {

@@ -8,6 +8,7 @@ use ruma::{
         Direction,
         client::{
             context::get_context::v3 as context,
+            filter::RoomEventFilter,
             message::get_message_events::v3 as messages,
             room::{get_event_by_timestamp::v1 as by_time, get_room_event::v3 as get_event},
         },
@@ -19,7 +20,7 @@ use crate::{
     api::{Routes, Ruma, RumaRouter, Services, Session, page_request::PageRequest},
     clock::Timestamp,
     error::Error,
-    event::{Event, Shape},
+    event::{Event, Shape, filter::EventFilter},
     journal::Position,
     rooms::{
         Entry, Error as RoomError, View,
@@ -31,6 +32,11 @@ use crate::{
 pub(super) fn routes(router: Routes) -> Routes {
     router.ruma(get_messages).ruma(get_context).ruma(get_one_event).ruma(get_event_at)
 }
+
+/// The most events around one, or that relate to one, whatever the client asks for.
+pub(super) const MAX_FEW: usize = 100;
+/// The bytes after which a page of messages ends; one of ordinary events stays below.
+const MAX_PAGE_BYTES: usize = 4 << 20;
 
 /// A `limit` as a client gives it.
 pub(super) fn bounded(limit: UInt) -> usize {
@@ -52,9 +58,14 @@ pub(super) fn gap(
     let told = services.engine.syncs.position(&session.inner, text, room);
     match told {
         Some(told) => Ok(Some(Position(told.0.saturating_add(1)))),
-        None if text.starts_with('s') => Ok(None),
+        None if services.engine.syncs.gave(&session.inner, text) => Ok(None),
         None => Err(RoomError::BadToken.into()),
     }
+}
+
+/// A client's filter, ready for use.
+pub(super) fn event_filter(filter: RoomEventFilter) -> Result<EventFilter, Error> {
+    EventFilter::of_room(filter).map_err(|_| Error::invalid_param("The filter is too large"))
 }
 
 /// Shows the events of one room to one session.
@@ -79,6 +90,20 @@ impl<'a> Shower<'a> {
         entries.iter().filter_map(|entry| self.entry(entry)).collect()
     }
 
+    /// As many of the entries as a page may have bytes, and those as clients get them.
+    fn fitting<'e, T>(&self, entries: &'e [Entry]) -> (&'e [Entry], Vec<Raw<T>>) {
+        let (mut bytes, mut shown) = (0, Vec::new());
+        for (at, entry) in entries.iter().enumerate() {
+            if bytes >= MAX_PAGE_BYTES {
+                return (&entries[..at], shown);
+            }
+            let entry = self.entry::<T>(entry);
+            bytes += entry.as_ref().map_or(0, |entry| entry.json().get().len());
+            shown.extend(entry);
+        }
+        (entries, shown)
+    }
+
     fn state<T>(&self, event: &Arc<Event>) -> Raw<T> {
         Raw::from_json(show_state(self.view, event, &self.viewer, self.now, Shape::Full))
     }
@@ -101,15 +126,20 @@ async fn get_messages(services: Arc<Services>, request: Ruma<PageRequest>) -> Re
         backward: body.dir == Direction::Backward,
         limit: bounded(body.limit),
     };
-    let wanted = |entry: &Entry| passes(&view, &body.filter, entry) && relations.allows(entry);
+    let filter = event_filter(body.filter.clone())?;
+    let wanted = |entry: &Entry| passes(&view, &filter, entry) && relations.allows(entry);
     let page = page_of(&view, &session.user_id, span, wanted);
     let shower = Shower::new(&services, &view, session);
     let mut response = messages::Response::new();
+    let (chunk, shown) = shower.fitting(&page.chunk);
+    // The gap behind the last event shown, when not all are.
+    let cut = chunk.last().filter(|_| chunk.len() < page.chunk.len());
+    let cut = cut.map(|last| Position(last.position.0 + u64::from(!span.backward)));
     response.start = rooms.page_token(&body.room_id, page.start);
-    response.end = page.end.map(|end| rooms.page_token(&body.room_id, end));
-    response.chunk = shower.entries(&page.chunk);
+    response.end = cut.or(page.end).map(|end| rooms.page_token(&body.room_id, end));
+    response.chunk = shown;
     if !body.filter.lazy_load_options.is_disabled() {
-        response.state = members_of(&view, &page.chunk).iter().map(|event| shower.state(event)).collect();
+        response.state = members_of(&view, chunk).iter().map(|event| shower.state(event)).collect();
     }
     Ok(response)
 }
@@ -121,7 +151,8 @@ async fn get_context(services: Arc<Services>, request: Ruma<context::Request>) -
     let room = rooms.readable(&body.room_id, session.account()).await?;
     let view = room.view();
     let entry = seen(&view, &session.user_id, &body.event_id).ok_or(RoomError::UnknownEvent)?;
-    let found = around(&view, &session.user_id, entry, bounded(body.limit), &body.filter);
+    let limit = bounded(body.limit).min(MAX_FEW);
+    let found = around(&view, &session.user_id, entry, limit, &event_filter(body.filter.clone())?);
     let shower = Shower::new(&services, &view, session);
     let token = |position| rooms.page_token(&body.room_id, position);
     let mut response = context::Response::new();

@@ -20,7 +20,7 @@ use ruma::{
 use crate::{
     api::{
         Routes, Ruma, RumaRouter, Services, Session,
-        history::{Shower, bounded, gap},
+        history::{MAX_FEW, Shower, bounded, gap},
     },
     error::Error,
     rooms::{
@@ -109,7 +109,7 @@ async fn find<T>(
         from: gap(services, session, asked.room, asked.from.as_deref())?,
         to: gap(services, session, asked.room, asked.to.as_deref())?,
         backward: *dir == Direction::Backward,
-        limit: bounded(limit.unwrap_or(UInt::from(PAGE))),
+        limit: bounded(limit.unwrap_or(UInt::from(PAGE))).min(MAX_FEW),
     };
     let page = related(&view, &session.user_id, asked.event, asked.which, span);
     Ok(Found {
@@ -128,8 +128,13 @@ async fn get_threads(services: Arc<Services>, request: Ruma<threads::Request>) -
     let view = room.view();
     let from = gap(&services, session, &body.room_id, body.from.as_deref())?;
     let participated = body.include == IncludeThreads::Participated;
-    let page =
-        find_threads(&view, &session.user_id, participated, from, bounded(body.limit.unwrap_or(UInt::from(PAGE))));
+    let page = find_threads(
+        &view,
+        &session.user_id,
+        participated,
+        from,
+        bounded(body.limit.unwrap_or(UInt::from(PAGE))).min(MAX_FEW),
+    );
     let mut response = threads::Response::new(Shower::new(&services, &view, session).entries(&page.chunk));
     response.next_batch = page.end.map(|end| rooms.page_token(&body.room_id, end));
     Ok(response)

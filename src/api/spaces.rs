@@ -46,7 +46,7 @@ async fn hierarchy(services: Arc<Services>, request: Ruma<get_hierarchy::Request
     let (shown, more) = services.engine.rooms.hierarchy(&body.room_id, request.session.account(), &walk).await?;
     let mut answer = json!({"rooms": shown});
     if more {
-        answer["next_batch"] = Value::String((walk.skip + walk.limit).to_string());
+        answer["next_batch"] = Value::String(walk.skip.saturating_add(walk.limit).to_string());
     }
     Ok(Json(answer))
 }

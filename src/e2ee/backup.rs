@@ -22,6 +22,8 @@ const MOST_SESSION_BYTES: usize = 255;
 const MOST_AUTH_BYTES: usize = 64 * 1024;
 /// Backup versions an account may ever have; those deleted count, lest a number returns.
 const MOST_VERSIONS: usize = 10_000;
+/// Backup versions an account may have that are not deleted: clients use the newest and delete the one before.
+const MOST_LIVING: usize = 20;
 
 /// Backed-up keys by room and session.
 pub type RoomKeys = BTreeMap<OwnedRoomId, BTreeMap<String, Box<RawValue>>>;
@@ -59,7 +61,8 @@ impl E2ee {
         check_auth(&algorithm, &auth_data)?;
         let mut made = Err(Error::TooMany);
         let decide = |vault: &VaultLedger| {
-            if vault.backups.len() >= MOST_VERSIONS {
+            let living = vault.backups.values().filter(|backup| !backup.deleted).count();
+            if vault.backups.len() >= MOST_VERSIONS || living >= MOST_LIVING {
                 return Vec::new();
             }
             let version = vault.backups.get_max().map_or(1, |(last, _)| last + 1);
@@ -233,7 +236,7 @@ impl Worth {
 }
 
 /// The number of a version. Clients name versions as they got them: anything else is none.
-fn number(text: &str) -> Result<u64, Error> {
+pub(super) fn number(text: &str) -> Result<u64, Error> {
     text.parse().ok().filter(|number: &u64| number.to_string() == text).ok_or(Error::NotFound)
 }
 

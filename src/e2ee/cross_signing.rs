@@ -4,7 +4,7 @@ use ruma::UserId;
 use serde_json::Value;
 
 use super::{
-    E2ee, Error, check_size,
+    E2ee, Error, MOST_KEY_BYTES, check_size,
     signed::{ED25519, only_key, same, storable, verify},
 };
 use crate::{
@@ -105,7 +105,7 @@ fn after(
 
 /// Whether a cross-signing key has the shape of one of this account.
 fn check(key: &Value, user: &UserId, usage: &str, house: &HouseLedger) -> Result<(), Error> {
-    check_size(key)?;
+    check_size(key, MOST_KEY_BYTES)?;
     let is_object = |field: &str| key.get(field).is_none_or(Value::is_object);
     let usages = key.get("usage").and_then(Value::as_array).ok_or(Error::Malformed)?;
     if !usages.iter().any(|known| known == usage) || !is_object("signatures") {

@@ -6,7 +6,7 @@ use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 use serde_json::{Map, Value};
 
 use super::{
-    E2ee, Error, check_size,
+    E2ee, Error, MOST_KEY_BYTES, check_size,
     signed::{ED25519, add, device_key, only_key, same, signature, signers, verify},
 };
 use crate::{
@@ -135,7 +135,7 @@ impl<'a> Own<'a> {
     }
 
     fn take(&mut self, id: &str, object: &Value) -> Result<(), Error> {
-        check_size(object)?;
+        check_size(object, MOST_KEY_BYTES)?;
         if self.devices.contains_key(&OwnedDeviceId::from(id)) {
             return self.sign_device(id, object);
         }
@@ -199,7 +199,7 @@ fn put(to: &mut Value, from: &Value, by: &UserId, key_id: &str) -> Result<bool, 
     }
     let mut with = to.clone();
     add(&mut with, by, key_id, made);
-    check_size(&with)?;
+    check_size(&with, MOST_KEY_BYTES)?;
     *to = with;
     Ok(true)
 }

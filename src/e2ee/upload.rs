@@ -21,8 +21,12 @@ use crate::{
     house::{FallbackKey, HouseChange, HouseLedger, PublicDevice},
 };
 
-/// One-time keys of one algorithm a device may have waiting; clients keep fifty to a hundred.
+/// One-time keys a device may have waiting; clients keep fifty to a hundred.
 const MOST_ONE_TIME_KEYS: usize = 1000;
+/// Bytes of a one-time or fallback key; a signed one has some 250.
+const MOST_ONE_TIME_BYTES: usize = 2 * 1024;
+/// Bytes of a device's keys; a signed device has some 700, and its owner's signatures come to it.
+const MOST_DEVICE_BYTES: usize = 8 * 1024;
 /// Algorithms a device may have keys of.
 const MOST_ALGORITHMS: usize = 8;
 /// Bytes of an `algorithm:id`.
@@ -126,7 +130,7 @@ impl E2ee {
 
 /// Keys that name the uploader, as they are stored.
 fn own_keys(keys: Value, account: &Account, device: &OwnedDeviceId) -> Result<Value, Error> {
-    check_size(&keys)?;
+    check_size(&keys, MOST_DEVICE_BYTES)?;
     let text = |field: &str| keys.get(field).and_then(Value::as_str);
     if text("user_id") != Some(account.user_id.as_str()) || text("device_id") != Some(device.as_str()) {
         return Err(Error::NotYours);
@@ -188,7 +192,7 @@ fn fresh(vault: &VaultLedger, device: &OwnedDeviceId, keys: Vec<OneTimeKey>) -> 
         }
         let count = counts.entry(algorithm(&key.id).to_owned()).or_default();
         *count += 1;
-        if *count > MOST_ONE_TIME_KEYS as u64 || counts.len() > MOST_ALGORITHMS {
+        if counts.values().sum::<u64>() > MOST_ONE_TIME_KEYS as u64 || counts.len() > MOST_ALGORITHMS {
             return Err(Error::TooMany);
         }
         fresh.push(key);
@@ -205,7 +209,7 @@ fn checked(keys: Option<Ordered>) -> Result<Vec<OneTimeKey>, Error> {
         if !named || id.len() > MOST_ID_BYTES || !(key.is_object() || key.is_string()) || !seen.insert(id.clone()) {
             return Err(Error::Malformed);
         }
-        check_size(&key)?;
+        check_size(&key, MOST_ONE_TIME_BYTES)?;
         checked.push(OneTimeKey { id, key });
     }
     Ok(checked)

@@ -28,6 +28,8 @@ pub(crate) fn settings() -> Settings {
             kdf_memory_kib: 8,
             kdf_passes: 1,
             kdf_permits: 2,
+            most_devices: 100,
+            most_rooms: 5000,
             inactivity: Class::Quarter,
             to_device: Class::Month,
             backup: Class::Quarter,

@@ -99,6 +99,28 @@ enum Line<C> {
     Change(C),
 }
 
+/// Takes one entry of a keep in: what it changes, which windows there are, and which number the next one gets.
+pub(crate) fn replay<L: Ledger>(
+    entry: &[u8],
+    ledger: &mut L,
+    records: &mut Vec<WindowRecord>,
+    next_serial: &mut u32,
+) -> Result<(), Error> {
+    let lines: Vec<Line<L::Change>> = serde_json::from_slice(entry).map_err(|_| Error::Malformed)?;
+    for line in lines {
+        match line {
+            Line::Window(record) => {
+                *next_serial = (*next_serial).max(record.serial.checked_add(1).ok_or(Error::Malformed)?);
+                records.retain(|known| known.serial != record.serial);
+                records.push(record);
+            }
+            Line::NextSerial(serial) => *next_serial = (*next_serial).max(serial),
+            Line::Change(change) => ledger.apply(change)?,
+        }
+    }
+    Ok(())
+}
+
 impl<L: Ledger> Owner<L> {
     /// Writes a new owner's checkpoint into `batch`; it exists once the returned change is committed.
     pub fn create(
@@ -132,18 +154,7 @@ impl<L: Ledger> Owner<L> {
         let mut records: Vec<WindowRecord> = Vec::new();
         let mut next_serial = 1;
         for entry in entries {
-            let lines: Vec<Line<L::Change>> = serde_json::from_slice(&entry).map_err(|_| Error::Malformed)?;
-            for line in lines {
-                match line {
-                    Line::Window(record) => {
-                        next_serial = next_serial.max(record.serial + 1);
-                        records.retain(|known| known.serial != record.serial);
-                        records.push(record);
-                    }
-                    Line::NextSerial(serial) => next_serial = next_serial.max(serial),
-                    Line::Change(change) => ledger.apply(change)?,
-                }
-            }
+            replay(&entry, &mut ledger, &mut records, &mut next_serial)?;
         }
         records.sort_unstable_by_key(|record| record.serial);
         let windows = records.into_iter().filter_map(|record| open_window(journals, record)).collect();

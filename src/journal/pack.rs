@@ -9,14 +9,14 @@ use crate::seal::row::EntryHash;
 const VERSION: u8 = 1;
 
 /// A decoded pack.
-pub(super) struct Pack {
-    pub(super) last: EntryHash,
-    pub(super) next: u64,
-    pub(super) entries: Vec<(u64, Vec<u8>)>,
+pub(crate) struct Pack {
+    pub(crate) last: EntryHash,
+    pub(crate) next: u64,
+    pub(crate) entries: Vec<(u64, Vec<u8>)>,
 }
 
 impl Pack {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let length: usize = self.entries.iter().map(|(_, plain)| plain.len() + 12).sum();
         let mut bytes = Vec::with_capacity(43 + length);
         bytes.push(VERSION);
@@ -31,7 +31,7 @@ impl Pack {
         bytes
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let mut rest = bytes;
         let [VERSION] = take::<1>(&mut rest)? else { return Err(Error::Malformed) };
         let last = EntryHash(take(&mut rest)?);

@@ -207,3 +207,20 @@ fn parse(address: &str) -> Result<Url, Error> {
     url.set_fragment(None);
     Ok(url)
 }
+
+/// Doors for fuzz targets.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing {
+    use url::Url;
+
+    use super::{page, text};
+
+    /// What a page says about itself, as JSON, and where its picture is.
+    pub(crate) fn read(bytes: &[u8], content_type: &str, whole: bool) -> (String, Option<Url>) {
+        let facts = page::read(&text::decode(bytes, whole, content_type));
+        let at = Url::parse("https://example.org/a/b").expect("a URL");
+        let base = facts.base(&at);
+        let picture = facts.picture.as_ref().and_then(|picture| base.join(picture).ok());
+        (serde_json::to_string(&facts.properties).expect("JSON"), picture)
+    }
+}

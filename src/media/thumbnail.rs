@@ -215,3 +215,17 @@ fn fault(error: &ImageError) -> Error {
         _ => Error::NotAPicture,
     }
 }
+
+/// Doors for fuzz targets.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing {
+    use super::Wanted;
+
+    /// A thumbnail of a picture that has at most so many pixels.
+    pub(crate) fn render(file: &[u8], side: usize, most: u32) -> Option<Vec<u8>> {
+        let side = u32::try_from(side).ok()?.max(1);
+        let wanted = Wanted { width: side, height: side.div_ceil(2), crop: side % 2 == 1 };
+        super::pixels(file).ok().filter(|count| *count <= most)?;
+        super::render(file, wanted).ok().map(|(_, bytes)| bytes)
+    }
+}

@@ -15,7 +15,7 @@ use memchr::memchr2;
 use ruma::UserId;
 
 use super::{
-    MAX_ENROLLED, MemberId, Roster,
+    MAX_ENROLLED, MAX_ROSTER, MemberId, Roster,
     reveal::{self, Names},
     scan::{self, Found},
     structure,
@@ -65,6 +65,10 @@ struct Known<'a> {
 }
 
 impl Known<'_> {
+    fn len(&self) -> usize {
+        self.roster.len() + self.new.len()
+    }
+
     fn id(&self, name: &str) -> Option<MemberId> {
         self.roster.id_of(name).or_else(|| self.new.id_of(name))
     }
@@ -142,8 +146,9 @@ impl<'a> Walk<'a, '_> {
 
     fn look(&mut self) {
         self.looked = true;
-        for name in structure::named(self.json) {
-            if self.known.new.len() < MAX_ENROLLED && self.known.id(name.as_str()).is_none() {
+        for (name, acts) in structure::named(self.json) {
+            let room = self.known.new.len() < MAX_ENROLLED && self.known.len() < MAX_ROSTER;
+            if (acts || room) && self.known.id(name.as_str()).is_none() {
                 let id = (self.enrol)(&name);
                 self.known.new.insert(id, name);
             }

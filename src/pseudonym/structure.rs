@@ -13,14 +13,16 @@ struct Event {
     content: Value,
 }
 
-/// Every MXID in a structural place of the event, the sender first; none when the text is not an event.
-pub(super) fn named(json: &str) -> Vec<OwnedUserId> {
+/// Every MXID in a structural place of the event, and whether it is one that acts or is acted upon, of which an event has
+/// two; none when the text is not an event.
+pub(super) fn named(json: &str) -> Vec<(OwnedUserId, bool)> {
     let Ok(event) = serde_json::from_str::<Event>(json) else { return Vec::new() };
     let content = &event.content;
-    let mut names = vec![event.sender.as_str()];
+    let member = event.state_key.as_deref().filter(|_| event.kind == "m.room.member");
+    let acting = [Some(event.sender.as_str()), member].into_iter().flatten();
+    let mut names = Vec::new();
     match event.kind.as_str() {
         "m.room.member" => {
-            names.extend(event.state_key.as_deref());
             names.extend(content["join_authorised_via_users_server"].as_str());
             names.extend(content["third_party_invite"]["signed"]["mxid"].as_str());
         }
@@ -36,7 +38,8 @@ pub(super) fn named(json: &str) -> Vec<OwnedUserId> {
     }
     names.extend(texts(&content["m.mentions"]["user_ids"]));
     names.extend(texts(&content["m.new_content"]["m.mentions"]["user_ids"]));
-    names.into_iter().filter_map(|name| UserId::parse(name).ok()).collect()
+    let named = acting.map(|name| (name, true)).chain(names.into_iter().map(|name| (name, false)));
+    named.filter_map(|(name, acts)| Some((UserId::parse(name).ok()?, acts))).collect()
 }
 
 fn texts(list: &Value) -> impl Iterator<Item = &str> {

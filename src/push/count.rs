@@ -17,27 +17,28 @@ use ruma::{
     power_levels::NotificationPowerLevels,
     push::{PushConditionPowerLevelsCtx, PushConditionRoomCtx, Ruleset},
     room_version_rules::RoomPowerLevelsRules,
-    serde::Raw,
 };
 use serde::Deserialize;
 
-use super::{RULES, ruleset_of};
+use super::{
+    RULES,
+    judged::{judged, name_pattern},
+    ruleset_of,
+};
 use crate::{
     accounts::{
         Account,
         vault::{ReadKey, ReadKind, VaultLedger},
     },
-    event::{Face, Shape, Unsigned, to_client},
+    event::Face,
     journal::Position,
-    rooms::{Entry, Room, View},
+    rooms::{Room, View, thread_of},
 };
 
 /// Unread events that are told apart in one room; more are as good as this many to a reader, and each costs memory.
 const MOST_UNREAD: usize = 500;
 /// Unread events that are judged when a room is counted for the first time since the start, the newest first.
 const MOST_JUDGED: usize = 500;
-/// Hops from an event to the thread it belongs to (spec: threading, "events related to a threaded event").
-const MOST_HOPS: usize = 3;
 
 /// Notifications and highlights.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -236,24 +237,10 @@ impl<'a> Marks<'a> {
     }
 }
 
-/// The root of the thread an event belongs to; none for the main timeline, which roots belong to.
-#[must_use]
-pub fn thread_of(view: &View, entry: &Entry) -> Option<OwnedEventId> {
-    let mut relation = entry.relation()?;
-    for _ in 0..MOST_HOPS {
-        if let Some(root) = relation.target("m.thread") {
-            return Some(root.clone());
-        }
-        relation.rel_type.as_ref()?;
-        relation = view.entry(relation.event_id.as_ref()?)?.relation()?;
-    }
-    None
-}
-
 /// Whether an event notifies by these rules, and if so, whether it highlights.
 #[must_use]
 pub fn notifies(rules: &Ruleset, context: &PushConditionRoomCtx, event: Face<'_>) -> Option<bool> {
-    let raw = Raw::<()>::from_json(to_client(event, Shape::Full, &Unsigned::default()));
+    let raw = judged(event);
     let matching = pin!(rules.get_match(&raw, context));
     // Rules are asynchronous for the sake of thread subscriptions, of which there are none.
     let Poll::Ready(rule) = matching.poll(&mut Context::from_waker(Waker::noop())) else { return None };
@@ -274,7 +261,7 @@ pub fn context(user: &UserId, room: &Room, view: &View, members: u64) -> PushCon
         notifications: NotificationPowerLevels,
     }
     let name = view.state.member(user).and_then(|member| member.content_str("displayname"));
-    let name = name.unwrap_or_else(|| user.localpart().to_owned());
+    let name = name.map_or_else(|| user.localpart().to_owned(), |name| name_pattern(name, user));
     let count = UInt::try_from(members).unwrap_or(UInt::MAX);
     let mut context = PushConditionRoomCtx::new(room.id.clone(), count, user.to_owned(), name);
     let levels = view.state.power_levels().and_then(|event| event.content_as::<Levels>());

@@ -3,6 +3,7 @@
 use ruma::{UserId, push::Ruleset};
 use serde_json::json;
 
+use super::judged;
 use crate::{
     accounts::{
         Account,
@@ -78,6 +79,7 @@ fn edited(
 ) -> Result<VaultChange, Error> {
     let mut rules = ruleset_of(vault, user);
     edit(&mut rules)?;
+    judged::check(&rules)?;
     let value = json!({ "global": rules });
     if rules.iter().count() > MOST_RULES || value.to_string().len() > LARGEST_RULES {
         return Err(Error::TooMany);

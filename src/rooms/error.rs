@@ -60,12 +60,21 @@ pub enum Error {
     /// The same user has annotated the event with the same key.
     #[error("duplicate annotation")]
     DuplicateAnnotation,
+    /// The event is not part of the thread.
+    #[error("not an event of the thread")]
+    OtherThread,
     /// A thread cannot start at an event that relates to another.
     #[error("a thread under a related event")]
     NestedThread,
     /// The pagination token is not one of this room.
     #[error("unknown token")]
     BadToken,
+    /// The room has as much state as it may.
+    #[error("too much state")]
+    TooMuchState,
+    /// The account has as many rooms as it may.
+    #[error("too many rooms")]
+    TooManyRooms,
     /// More of something than one request may ask for.
     #[error("too many for one request")]
     TooMany,

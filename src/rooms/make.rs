@@ -60,6 +60,7 @@ impl Rooms {
         if wish.invite.len() > MAX_INVITES {
             return Err(Error::TooMany);
         }
+        self.check_room(creator, None)?;
         let version = wish.version.unwrap_or_else(|| self.policy.default_version.clone());
         let id = self.fresh_id(&version)?;
         for user in wish.invite.iter().filter(|user| **user != creator.user_id) {

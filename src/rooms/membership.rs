@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use ruma::{
-    CanonicalJsonObject, CanonicalJsonValue, OwnedEventId, OwnedUserId, UserId, events::room::member::MembershipState,
+    CanonicalJsonObject, CanonicalJsonValue, OwnedEventId, OwnedUserId, RoomId, UserId,
+    events::room::member::MembershipState,
 };
 
 use super::{Error, hall::Rooms, room::Room, summary::stripped_state};
@@ -51,10 +52,19 @@ impl Rooms {
         if !self.accounts.exists(target)? {
             return Err(Error::UnknownUser);
         }
-        if self.accounts.open(target).is_some_and(|account| blocks_invites(&account)) {
-            return Err(Error::InviteBlocked);
-        }
-        Ok(())
+        let blocks = |account: Arc<Account>| blocks_invites(&account) || self.is_full(&account);
+        if self.accounts.open(target).is_some_and(blocks) { Err(Error::InviteBlocked) } else { Ok(()) }
+    }
+
+    /// Whether the account has as many rooms as it may, those it has left and not forgotten among them.
+    fn is_full(&self, account: &Account) -> bool {
+        account.view().rooms.len() >= self.accounts.policy().most_rooms
+    }
+
+    /// Refuses one more room for an account that is full.
+    pub(super) fn check_room(&self, account: &Account, room: Option<&RoomId>) -> Result<(), Error> {
+        let known = room.is_some_and(|room| account.view().rooms.contains_key(room));
+        if !known && self.is_full(account) { Err(Error::TooManyRooms) } else { Ok(()) }
     }
 
     /// What member events show of a user's profile.
@@ -74,6 +84,7 @@ impl Rooms {
         if room.membership(user) == MembershipState::Join {
             return Ok(());
         }
+        self.check_room(account, Some(&room.id))?;
         // With the writer in hand: a rotation in between would be overwritten in the vault by the key before it.
         let mut writer = room.writer.lock().await;
         writer.check()?;
@@ -99,6 +110,7 @@ impl Rooms {
     /// Lets `account` ask to be let in. Whoever asks is no member: his vault gets no key.
     pub async fn knock(&self, room: &Arc<Room>, account: &Arc<Account>, change: Change) -> Result<(), Error> {
         let user = &account.user_id;
+        self.check_room(account, Some(&room.id))?;
         let draft = self.member_draft(room, user, user, &MembershipState::Knock, change);
         self.send(room, draft, None).await?;
         let stripped = stripped_state(&room.view().state, user);
@@ -139,7 +151,7 @@ impl Rooms {
     }
 
     /// Forgets a room that `account` has left.
-    pub async fn forget(&self, id: &ruma::RoomId, account: &Account) -> Result<(), Error> {
+    pub async fn forget(&self, id: &RoomId, account: &Account) -> Result<(), Error> {
         match account.view().rooms.get(id).map(|entry| entry.fact.clone()) {
             None => Ok(()),
             Some(Fact::Left(_)) => {

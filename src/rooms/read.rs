@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 
-use ruma::EventId;
+use ruma::{EventId, OwnedEventId};
 
-use super::{Error, hall::Rooms, room::Room, view::Receipt};
+use super::{
+    Entry, Error,
+    hall::Rooms,
+    room::Room,
+    view::{Receipt, View},
+};
 use crate::{
     accounts::{
         Account,
@@ -26,6 +31,9 @@ impl Rooms {
     ) -> Result<(), Error> {
         let view = room.view();
         let Some(entry) = view.entry(event) else { return Ok(()) };
+        if !thread.as_deref().is_none_or(|thread| thread == MAIN || stands_in(&view, entry, thread)) {
+            return Err(Error::OtherThread);
+        }
         let key = ReadKey { room: room.id.clone(), kind, thread };
         let ts = receipt_ts(self.clock.now(), self.policy.bucket, entry.ts);
         let mark = ReadMark { position: entry.position, event: event.to_owned(), ts: ts.0 };
@@ -34,8 +42,12 @@ impl Rooms {
             return Ok(());
         }
         let change = |vault: &VaultLedger| {
-            let moved = ahead(vault).then(|| VaultChange::Read(key.clone(), Some(mark.clone())));
-            moved.into_iter().collect()
+            if !ahead(vault) {
+                return Vec::new();
+            }
+            let mut changes = Vec::from_iter(surplus(vault, &key).map(|key| VaultChange::Read(key, None)));
+            changes.push(VaultChange::Read(key.clone(), Some(mark.clone())));
+            changes
         };
         account.vault.change(&self.journals, change).await?;
         account.notify();
@@ -45,6 +57,45 @@ impl Rooms {
         }
         Ok(())
     }
+}
+
+/// The thread of what is in none (spec: threaded read receipts).
+const MAIN: &str = "main";
+/// Positions in threads that are kept of one room and kind: beyond, the oldest is let go.
+const MOST_THREADS: usize = 500;
+/// Hops from an event to the thread it belongs to (spec: threading, "events related to a threaded event").
+const MOST_HOPS: usize = 3;
+
+/// The root of the thread an event belongs to; none for the main timeline, which roots belong to.
+#[must_use]
+pub fn thread_of(view: &View, entry: &Entry) -> Option<OwnedEventId> {
+    let mut relation = entry.relation()?;
+    for _ in 0..MOST_HOPS {
+        if let Some(root) = relation.target("m.thread") {
+            return Some(root.clone());
+        }
+        relation.rel_type.as_ref()?;
+        relation = view.entry(relation.event_id.as_ref()?)?.relation()?;
+    }
+    None
+}
+
+/// Whether an event is part of a thread, or its root.
+fn stands_in(view: &View, entry: &Entry, thread: &str) -> bool {
+    entry.id() == thread || thread_of(view, entry).is_some_and(|root| root == thread)
+}
+
+/// The position in a thread that gives way to `next`, when there are too many of its room and kind.
+fn surplus(vault: &VaultLedger, next: &ReadKey) -> Option<ReadKey> {
+    if vault.read.contains_key(next) || next.thread.is_none() {
+        return None;
+    }
+    let from = ReadKey { thread: None, ..next.clone() };
+    let of_kind = vault.read.range(from..).take_while(|(key, _)| key.room == next.room && key.kind == next.kind);
+    let threads: Vec<_> =
+        of_kind.filter(|(key, _)| key.thread.as_deref().is_some_and(|thread| thread != MAIN)).collect();
+    let oldest = threads.iter().min_by_key(|(_, mark)| mark.position).map(|(key, _)| (*key).clone());
+    oldest.filter(|_| threads.len() >= MOST_THREADS)
 }
 
 impl Room {

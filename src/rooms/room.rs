@@ -51,7 +51,9 @@ pub struct Room {
 pub(super) struct Writer {
     pub(super) owner: Owner<RoomLedger>,
     pub(super) view: View,
-    /// The numbers of the entries that requests made, by sender and transaction.
+    /// The numbers of the entries that requests made, by sender, type and transaction. The type stands for the endpoint:
+    /// the same transaction id may be used for a message and its redaction (spec: client-server API, transaction
+    /// identifiers).
     pub(super) transactions: Tags,
     /// Keys mailed by this process, lest it mails them again: who, which generation, which life.
     pub(super) mailed: BTreeSet<(MemberId, u32, SlotId)>,
@@ -133,7 +135,8 @@ impl Room {
             let Digested { digest, content, transaction, replaces } =
                 Row::decode(&plain)?.digest(&ledger, &mut known)?;
             if let Some(transaction) = &transaction {
-                transactions.put(&(&*digest.sender, transaction), u32::try_from(rows.len()).unwrap_or(u32::MAX));
+                let number = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+                transactions.put(&(&*digest.sender, &*digest.kind, transaction), number);
             }
             recent.push_back(Body { content, transaction, arrived: None });
             if recent.len() > RECENT {

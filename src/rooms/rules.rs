@@ -5,12 +5,23 @@ use ruma::{UserId, state_res::events::RoomPowerLevelsIntField};
 use super::{Entry, Error, View, core::may_redact};
 use crate::event::{Error as EventError, Event, EventKey, Relation};
 
+/// State events of one room, members among them: all of them lie in memory, and in each new generation. Members are not
+/// refused: accounts are bounded otherwise.
+const MOST_STATE: usize = 20_000;
+
 /// Whether a new event may follow what `view` shows.
 ///
 /// # Errors
 /// A redaction of another's event without the power to redact, a repeated annotation, a thread under an event that itself
 /// relates to another (spec: client-server API, redactions, annotations, threading).
 pub(super) fn check(event: &Event, view: &View) -> Result<(), Error> {
+    if let Some(key) = event.state_key()
+        && view.state.len() >= MOST_STATE
+        && event.kind() != "m.room.member"
+        && view.state.find(event.kind(), key).is_none()
+    {
+        return Err(Error::TooMuchState);
+    }
     if event.kind() == "m.room.redaction" && !event.is_state() {
         return redaction(event, view);
     }

@@ -58,7 +58,7 @@ impl Rooms {
     ) -> Result<OwnedEventId, Error> {
         let partition = self.journals.epochs.current(self.policy.messages).await?;
         writer.check()?;
-        if let Some(id) = writer.repeated(&draft.sender, transaction.as_ref()) {
+        if let Some(id) = writer.repeated(&draft.sender, &draft.kind, transaction.as_ref()) {
             return Ok(id);
         }
         if let Some(id) = writer.unchanged(&draft) {
@@ -186,7 +186,7 @@ impl Rooms {
         let Made { event, replaces, transaction, digest, content, .. } = made;
         if let Some(transaction) = &transaction {
             let number = u32::try_from(writer.view.timeline.len()).unwrap_or(u32::MAX);
-            writer.transactions.put(&(event.sender(), transaction), number);
+            writer.transactions.put(&(event.sender(), event.kind(), transaction), number);
         }
         writer.owner.ledger.extend(event.id().to_owned(), event.depth(), event.ts());
         let body = Some(Body { content, transaction, arrived: Some(self.clock.now()) });
@@ -203,10 +203,16 @@ impl Writer {
     }
 
     /// The event that an earlier request with this transaction id made.
-    pub(super) fn repeated(&self, sender: &UserId, transaction: Option<&Transaction>) -> Option<OwnedEventId> {
+    pub(super) fn repeated(
+        &self,
+        sender: &UserId,
+        kind: &str,
+        transaction: Option<&Transaction>,
+    ) -> Option<OwnedEventId> {
         let transaction = transaction?;
-        let number = self.transactions.find(&(sender, transaction), |number| {
-            let entry = self.view.numbered(number).filter(|entry| entry.sender() == sender);
+        let number = self.transactions.find(&(sender, kind, transaction), |number| {
+            let entry = self.view.numbered(number);
+            let entry = entry.filter(|entry| entry.sender() == sender && entry.kind() == kind);
             let whole = entry.and_then(|entry| self.view.whole(entry));
             whole.is_some_and(|whole| whole.transaction() == Some(transaction))
         })?;

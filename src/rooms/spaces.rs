@@ -49,6 +49,8 @@ impl Rooms {
             return Err(Error::NotJoined);
         }
         let depth = walk.max_depth.unwrap_or(MAX_DEPTH).min(MAX_DEPTH);
+        // A client names any number as the place where it was.
+        let end = walk.skip.saturating_add(walk.limit);
         let mut seen: BTreeSet<OwnedRoomId> = BTreeSet::new();
         let mut waiting = vec![(start.to_owned(), 0)];
         let mut shown = Vec::new();
@@ -64,11 +66,11 @@ impl Rooms {
             let below = children.iter().rev().filter_map(|event| RoomId::parse(event.state_key()?).ok());
             waiting.extend(below.map(|id| (id, level + 1)));
             shown.push(entry(&room, walk.suggested_only));
-            if shown.len() > walk.skip + walk.limit {
+            if shown.len() > end {
                 break;
             }
         }
-        let more = shown.len() > walk.skip + walk.limit;
+        let more = shown.len() > end;
         Ok((shown.into_iter().skip(walk.skip).take(walk.limit).collect(), more))
     }
 }

@@ -184,5 +184,28 @@ impl WrapKeys {
     }
 }
 
+/// Doors for fuzz targets.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing {
+    use super::{AeadInOut, Key, NONCE, TAG, VERSION, WRAP, WrapKeys};
+
+    /// A wrap whose inside is these bytes, whatever they mean.
+    pub(crate) fn wrap_around(slot: &Key, account_slot: &Key, secret: &Key, inside: &[u8]) -> Vec<u8> {
+        let keys = WrapKeys::new(slot, account_slot, secret);
+        let mut wrapped = vec![VERSION];
+        wrapped.extend_from_slice(keys.commitment.expose());
+        wrapped.extend_from_slice(&[0; NONCE]);
+        let start = wrapped.len();
+        wrapped.extend_from_slice(inside);
+        wrapped.resize(WRAP - TAG, 0);
+        let tag = keys
+            .cipher
+            .encrypt_inout_detached(&[0; NONCE].into(), &[VERSION], (&mut wrapped[start..]).into())
+            .expect("a wrap is shorter than the cipher's limit");
+        wrapped.extend_from_slice(&tag);
+        wrapped
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -425,7 +425,8 @@ fn pack(plain: &[u8], primer: &Primer) -> Option<Vec<u8>> {
     (packed.len() < plain.len()).then_some(packed)
 }
 
-fn unpack(body: Vec<u8>, flags: u8, primer: &Primer) -> Result<Vec<u8>, Error> {
+/// The plain text of an entry's body.
+pub(crate) fn unpack(body: Vec<u8>, flags: u8, primer: &Primer) -> Result<Vec<u8>, Error> {
     if flags & COMPRESSED == 0 {
         return Ok(body);
     }

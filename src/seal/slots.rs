@@ -362,5 +362,28 @@ fn first(medium: &dyn Medium, random: &dyn Random) -> Result<Current, Error> {
     Ok(Current { table, generation: 1 })
 }
 
+/// Doors for fuzz targets.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing {
+    use super::{
+        SECTOR,
+        format::{self, Root},
+    };
+
+    /// Generation and image length of a sector with these bytes and a checksum that fits.
+    pub(crate) fn read_root(bytes: &[u8]) -> Option<(u64, usize)> {
+        let mut sector = bytes.get(..SECTOR - 32).unwrap_or(bytes).to_vec();
+        sector.resize(SECTOR - 32, 0);
+        let checksum = blake3::hash(&sector);
+        sector.extend_from_slice(checksum.as_bytes());
+        Root::read(&sector).map(|root| (root.generation, root.length))
+    }
+
+    /// How many slots and epochs the inside of an image has.
+    pub(crate) fn read_table(bytes: &[u8]) -> Option<usize> {
+        format::read_table(bytes).map(|table| table.len())
+    }
+}
+
 #[cfg(test)]
 mod tests;

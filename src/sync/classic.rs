@@ -18,6 +18,8 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use ruma::RoomId;
 use tokio::sync::watch;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::token::SyncToken as Token;
 pub use self::{answer::Answer, filter::Filter};
 use self::{
     look::{Look, Seen, Since},
@@ -136,6 +138,12 @@ impl Syncs {
         let vault = session.account.view();
         let saved = vault.sync_points.get(&who.1).filter(|saved| saved.token == token.number)?;
         saved.rooms.get(room).copied().filter(|position| *position != Position::START)
+    }
+
+    /// Whether a text is a sync token that this server gave to the session's device, however long ago.
+    #[must_use]
+    pub fn gave(&self, session: &Session, token: &str) -> bool {
+        self.read(&(session.account.user_id.clone(), session.device.clone()), token).is_some()
     }
 
     /// Writes what every device has been told to its vault: the server stops.

@@ -327,3 +327,40 @@ fn farewells(
         }
     }
 }
+
+/// Doors for fuzz targets.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing {
+    use super::{Connections, Name, Request};
+    use crate::{random::SeededRandom, seal::slots::SlotId};
+
+    /// What a request asks for.
+    pub(crate) struct Counts {
+        pub(crate) lists: usize,
+        pub(crate) subscriptions: usize,
+        pub(crate) rule_bytes: usize,
+        pub(crate) is_final: bool,
+    }
+
+    /// Reads a body.
+    pub(crate) fn read(body: &[u8]) -> Option<Counts> {
+        let request = Request::read(body, None, None).ok()?;
+        let wanted = request.lists.values().map(|list| &list.wanted).chain(request.subscriptions.values());
+        let mut rules: Vec<_> = wanted.flat_map(|wanted| &wanted.rules).collect();
+        rules.sort_by_key(|rule| std::sync::Arc::as_ptr(rule).addr());
+        rules.dedup_by_key(|rule| std::sync::Arc::as_ptr(rule).addr());
+        Some(Counts {
+            lists: request.lists.len(),
+            subscriptions: request.subscriptions.len(),
+            rule_bytes: rules.iter().map(|rule| rule.size()).sum(),
+            is_final: request.is_final,
+        })
+    }
+
+    /// Resumes at a position.
+    pub(crate) fn position(text: &str) {
+        let name: Name = (SlotId([1; 16]), "D".into(), String::new());
+        let connections = Connections::default();
+        let _ = connections.resume(&name, Some(text), &SeededRandom::new(1));
+    }
+}

@@ -125,10 +125,12 @@ pub(super) fn open_image(root: &Root, image: &[u8]) -> Option<Table> {
             &(*tag).into(),
         )
         .ok()?;
-    read_table(Fields(&inside))
+    read_table(&inside)
 }
 
-fn read_table(mut fields: Fields<'_>) -> Option<Table> {
+/// The table inside an image.
+pub(super) fn read_table(inside: &[u8]) -> Option<Table> {
+    let mut fields = Fields(inside);
     let [version] = fields.take()?;
     let count = u32::from_be_bytes(fields.take()?);
     if version != VERSION {

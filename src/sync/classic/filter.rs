@@ -1,24 +1,23 @@
 //! Filters: which rooms and events a client asked for (spec: client-server API, filtering).
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use ruma::{
-    OwnedRoomId, OwnedUserId, RoomId, UserId,
-    api::client::filter::{
-        EventFormat, Filter as Plain, FilterDefinition, LazyLoadOptions, RoomEventFilter, UrlFilter,
-    },
+    RoomId,
+    api::client::filter::{EventFormat, FilterDefinition, LazyLoadOptions},
 };
 use serde_json::{Value, value::RawValue};
 
 use super::Error;
-use crate::event::Event;
+use crate::event::{
+    Event,
+    filter::{EventFilter, Rooms, TooLarge},
+};
 
-/// Entries that the lists of one filter may have together: real filters have a dozen, and every event is held against them.
-const MOST_TERMS: usize = 1000;
-/// Events of one room's timeline when the filter names no number.
-const USUAL_LIMIT: usize = 10;
-/// Events of one room's timeline at most.
-const MOST_EVENTS: usize = 100;
+/// Fields that a filter may pick out of events: each is copied out of every event.
+const MOST_FIELDS: usize = 100;
+/// The bytes of one field's path.
+const LONGEST_FIELD: usize = 1024;
 
 /// A filter ready for use.
 pub struct Filter {
@@ -49,45 +48,23 @@ pub struct Format {
     fields: Option<Vec<Vec<String>>>,
 }
 
-/// One part of a filter.
-#[derive(Default)]
-pub struct EventFilter {
-    /// Events at most.
-    pub limit: usize,
-    rooms: Rooms,
-    types: Option<Vec<String>>,
-    not_types: Vec<String>,
-    senders: Option<BTreeSet<OwnedUserId>>,
-    not_senders: BTreeSet<OwnedUserId>,
-    url: Option<UrlFilter>,
-}
-
-#[derive(Default)]
-struct Rooms {
-    only: Option<BTreeSet<OwnedRoomId>>,
-    not: BTreeSet<OwnedRoomId>,
-}
-
 impl Filter {
     /// Makes a filter ready for use.
     pub fn new(definition: FilterDefinition) -> Result<Self, Error> {
-        if terms(&definition) > MOST_TERMS {
-            return Err(Error::Filter);
-        }
         let room = definition.room;
         let lazy = [room.state.lazy_load_options, room.timeline.lazy_load_options];
         let lazy = lazy.into_iter().find(|option| !option.is_disabled()).unwrap_or_default();
-        let fields = definition.event_fields.map(|fields| fields.iter().map(|field| path(field)).collect());
+        let fields = definition.event_fields.map(|fields| picked(&fields)).transpose()?;
         Ok(Self {
-            rooms: Rooms::new(room.rooms, room.not_rooms),
+            rooms: Rooms::new(room.rooms, room.not_rooms)?,
             include_leave: room.include_leave,
             lazy,
             threads: room.timeline.unread_thread_notifications,
-            timeline: EventFilter::of_room(room.timeline),
-            state: EventFilter::of_room(room.state),
-            ephemeral: EventFilter::of_room(room.ephemeral),
-            room_data: EventFilter::of_room(room.account_data),
-            account_data: EventFilter::of_account(definition.account_data),
+            timeline: EventFilter::of_room(room.timeline)?,
+            state: EventFilter::of_room(room.state)?,
+            ephemeral: EventFilter::of_room(room.ephemeral)?,
+            room_data: EventFilter::of_room(room.account_data)?,
+            account_data: EventFilter::of_account(definition.account_data)?,
             format: Format { federation: definition.event_format == EventFormat::Federation, fields },
         })
     }
@@ -117,67 +94,9 @@ impl Filter {
     }
 }
 
-impl EventFilter {
-    fn of_room(filter: RoomEventFilter) -> Self {
-        let limit = filter.limit.map_or(USUAL_LIMIT, |limit| usize::try_from(limit).unwrap_or(MOST_EVENTS));
-        Self {
-            limit: limit.min(MOST_EVENTS),
-            rooms: Rooms::new(filter.rooms, filter.not_rooms),
-            types: filter.types,
-            not_types: filter.not_types,
-            senders: filter.senders.map(|senders| senders.into_iter().collect()),
-            not_senders: filter.not_senders.into_iter().collect(),
-            url: filter.url_filter,
-        }
-    }
-
-    fn of_account(filter: Plain) -> Self {
-        Self {
-            types: filter.types,
-            not_types: filter.not_types,
-            senders: filter.senders.map(|senders| senders.into_iter().collect()),
-            not_senders: filter.not_senders.into_iter().collect(),
-            ..Self::default()
-        }
-    }
-
-    /// Whether anything of a room is asked for.
-    #[must_use]
-    pub fn wants(&self, room: &RoomId) -> bool {
-        self.rooms.allow(room)
-    }
-
-    /// Whether what has this type is asked for.
-    #[must_use]
-    pub fn wants_type(&self, kind: &str) -> bool {
-        let listed = |patterns: &[String]| patterns.iter().any(|pattern| glob(pattern, kind));
-        !listed(&self.not_types) && self.types.as_deref().is_none_or(listed)
-    }
-
-    fn wants_sender(&self, sender: &UserId) -> bool {
-        !self.not_senders.contains(sender) && self.senders.as_ref().is_none_or(|senders| senders.contains(sender))
-    }
-
-    /// Whether an event is asked for; `url` tells whether its content has one.
-    #[must_use]
-    pub fn wants_event(&self, kind: &str, sender: &UserId, url: impl Fn() -> bool) -> bool {
-        self.wants_type(kind)
-            && self.wants_sender(sender)
-            && match self.url {
-                None => true,
-                Some(UrlFilter::EventsWithUrl) => url(),
-                Some(UrlFilter::EventsWithoutUrl) => !url(),
-            }
-    }
-}
-
-impl Rooms {
-    fn new(only: Option<Vec<OwnedRoomId>>, not: Vec<OwnedRoomId>) -> Self {
-        Self { only: only.map(|rooms| rooms.into_iter().collect()), not: not.into_iter().collect() }
-    }
-
-    fn allow(&self, room: &RoomId) -> bool {
-        !self.not.contains(room) && self.only.as_ref().is_none_or(|rooms| rooms.contains(room))
+impl From<TooLarge> for Error {
+    fn from(_: TooLarge) -> Self {
+        Self::Filter
     }
 }
 
@@ -210,6 +129,18 @@ fn copy(from: &Value, to: &mut Value, path: &[String]) {
     }
 }
 
+/// The paths of fields, none of which lies within another.
+fn picked(fields: &[String]) -> Result<Vec<Vec<String>>, Error> {
+    if fields.len() > MOST_FIELDS || fields.iter().any(|field| field.len() > LONGEST_FIELD) {
+        return Err(Error::Filter);
+    }
+    let mut paths: Vec<_> = fields.iter().map(|field| path(field)).collect();
+    paths.sort_unstable();
+    // What lies within a path follows it in order.
+    paths.dedup_by(|next, before| next.starts_with(before));
+    Ok(paths)
+}
+
 /// The keys of a dotted path; a backslash takes the meaning from a dot or backslash.
 fn path(text: &str) -> Vec<String> {
     let mut keys = vec![String::new()];
@@ -225,62 +156,11 @@ fn path(text: &str) -> Vec<String> {
     keys
 }
 
-/// Whether `text` matches a pattern in which `*` stands for anything.
-fn glob(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|start| text.strip_prefix(start)) else { return false };
-    let Some(end) = parts.next_back() else { return rest.is_empty() };
-    for part in parts {
-        match rest.find(part) {
-            Some(at) => rest = rest.split_at(at + part.len()).1,
-            None => return false,
-        }
-    }
-    rest.ends_with(end)
-}
-
-fn terms(definition: &FilterDefinition) -> usize {
-    let some = |list: Option<usize>| list.unwrap_or(0);
-    let of_room = |filter: &RoomEventFilter| {
-        filter.not_types.len()
-            + filter.not_rooms.len()
-            + filter.not_senders.len()
-            + some(filter.types.as_ref().map(Vec::len))
-            + some(filter.rooms.as_ref().map(Vec::len))
-            + some(filter.senders.as_ref().map(Vec::len))
-    };
-    let room = &definition.room;
-    let data = &definition.account_data;
-    [&room.account_data, &room.timeline, &room.ephemeral, &room.state].into_iter().map(of_room).sum::<usize>()
-        + room.not_rooms.len()
-        + some(room.rooms.as_ref().map(Vec::len))
-        + data.not_types.len()
-        + some(data.types.as_ref().map(Vec::len))
-        + some(definition.event_fields.as_ref().map(Vec::len))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn a_star_stands_for_anything() {
-        for (pattern, text, matches) in [
-            ("m.room.*", "m.room.member", true),
-            ("m.room.*", "m.roomy", false),
-            ("*", "", true),
-            ("*.message", "m.room.message", true),
-            ("m.*.*r", "m.room.member", true),
-            ("m.room.member", "m.room.member", true),
-            ("m.room.member", "m.room.members", false),
-            ("a*a", "a", false),
-            ("", "x", false),
-        ] {
-            assert_eq!(glob(pattern, text), matches, "{pattern} {text}");
-        }
-    }
 
     #[test]
     fn fields_are_picked_with_what_is_around_them() {
@@ -295,11 +175,14 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_has_a_bounded_number_of_terms() {
-        let many: Vec<String> = (0..=MOST_TERMS).map(|n| n.to_string()).collect();
+    fn a_filter_is_bounded() {
+        let many: Vec<String> = (0..=1000).map(|n| n.to_string()).collect();
         assert!(Filter::stored(&json!({"room": {"timeline": {"types": many}}})).is_err());
-        let filter = Filter::stored(&json!({"room": {"timeline": {"limit": 5000, "not_types": ["m.*"]}}})).unwrap();
-        assert_eq!(filter.timeline.limit, MOST_EVENTS);
-        assert!(!filter.timeline.wants_type("m.room.name") && filter.timeline.wants_type("org.x"));
+        assert!(Filter::stored(&json!({"account_data": {"not_types": many}})).is_err());
+        assert!(Filter::stored(&json!({"event_fields": many})).is_err());
+        assert!(Filter::stored(&json!({"event_fields": ["a".repeat(10_000)]})).is_err());
+        let fields = Filter::stored(&json!({"event_fields": ["content.a", "content", "content", "type", "content.b"]}));
+        let fields = fields.unwrap().format.fields.unwrap();
+        assert_eq!(fields, [vec!["content".to_owned()], vec!["type".to_owned()]]);
     }
 }

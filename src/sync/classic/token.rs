@@ -17,17 +17,17 @@ const MAC: usize = 12;
 
 /// A sync token.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct SyncToken {
+pub(crate) struct SyncToken {
     /// The process in its upper half, a count in its lower.
-    pub(super) number: u64,
+    pub(crate) number: u64,
     /// To-device messages were sent up to here.
-    pub(super) to_device: Position,
+    pub(crate) to_device: Position,
 }
 
 impl SyncToken {
     /// The token's text.
     #[must_use]
-    pub(super) fn encode(self, server: &Key, user: &UserId, device: &DeviceId) -> String {
+    pub(crate) fn encode(self, server: &Key, user: &UserId, device: &DeviceId) -> String {
         let mut bytes = Vec::with_capacity(16 + MAC);
         bytes.extend_from_slice(&self.number.to_be_bytes());
         bytes.extend_from_slice(&self.to_device.0.to_be_bytes());
@@ -44,7 +44,7 @@ impl SyncToken {
 
     /// Reads a token that this server gave to this device; nothing for any other text.
     #[must_use]
-    pub(super) fn decode(text: &str, server: &Key, user: &UserId, device: &DeviceId) -> Option<Self> {
+    pub(crate) fn decode(text: &str, server: &Key, user: &UserId, device: &DeviceId) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix('s')?).ok()?;
         let (plain, tag) = bytes.split_at_checked(16)?;
         if tag != mac(server, user, device, plain) {

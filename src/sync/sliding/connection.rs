@@ -61,7 +61,7 @@ pub(super) struct Sent {
     /// The state at that time.
     pub(super) state: Arc<StateMap>,
     /// What was asked for of it.
-    pub(super) rules: Vec<Rule>,
+    pub(super) rules: Vec<Arc<Rule>>,
     /// Members told because the timeline needed them.
     pub(super) members: OrdSet<OwnedUserId>,
     /// Whether it was a direct chat.

@@ -3,14 +3,14 @@
 //!
 //! What is not known is ignored, never refused: extensions come and go.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ruma::{OwnedRoomId, RoomId};
 use serde::{Deserialize, Deserializer};
 
 use super::{
     Error,
-    required::{Pattern, Rule},
+    required::{Pattern, Rule, distinct},
 };
 
 /// The most lists of a request (MSC4186).
@@ -23,8 +23,20 @@ const MOST_PATTERNS: usize = 256;
 const MOST_RANGES: usize = 32;
 /// The most events of a room's timeline in one answer.
 pub(super) const MOST_EVENTS: usize = 100;
-/// The longest `conn_id`, in bytes; clients use words.
+/// The longest `conn_id` and name of a list, in bytes; clients use words, and a connection keeps them.
 const LONGEST_ID: usize = 64;
+/// The longest `txn_id`, in bytes.
+const LONGEST_TRANSACTION: usize = 255;
+/// The most bytes of all different `required_state` of a request: a connection keeps them.
+const MOST_RULE_BYTES: usize = 64 * 1024;
+/// The longest word of a pattern, in bytes: no type or state key is longer.
+const LONGEST_WORD: usize = 255;
+/// The most words of one list's filters, each of which every room is held against.
+const MOST_WORDS: usize = 100;
+/// The longest word of a filter, in bytes.
+const LONGEST_FILTER: usize = 255;
+/// The most names in the scope of an extension.
+const MOST_NAMES: usize = MOST_SUBSCRIPTIONS;
 
 /// A request.
 #[derive(Default)]
@@ -63,8 +75,8 @@ pub(super) struct List {
 pub(super) struct Wanted {
     /// The most timeline events.
     pub(super) limit: usize,
-    /// State: whatever one of these asks for.
-    pub(super) rules: Vec<Rule>,
+    /// State: whatever one of these asks for. Shared, because every room that is told of keeps them.
+    pub(super) rules: Vec<Arc<Rule>>,
 }
 
 impl Wanted {
@@ -102,6 +114,19 @@ pub(super) struct Filters {
 }
 
 impl Filters {
+    /// Whether there is no more of them than one may ask for.
+    fn is_bounded(&self) -> bool {
+        let kinds = [&self.room_types, &self.not_room_types].into_iter().flatten().flatten();
+        let words = [&self.tags, &self.not_tags, &self.spaces].into_iter().flatten().flatten();
+        let words = kinds.map(Option::as_deref).chain(words.map(|word| Some(word.as_str())));
+        let (mut count, mut longest) = (0, self.room_name_like.as_ref().map_or(0, String::len));
+        for word in words {
+            count += 1;
+            longest = longest.max(word.map_or(0, str::len));
+        }
+        count <= MOST_WORDS && longest <= LONGEST_FILTER
+    }
+
     /// Whether a room of which nothing is known could be in the list.
     #[must_use]
     pub(super) fn is_open(&self) -> bool {
@@ -164,6 +189,14 @@ pub(super) struct Scope {
     pub(super) lists: Option<Vec<String>>,
     /// The subscribed rooms it is for: all when absent or `*`.
     pub(super) rooms: Option<Vec<String>>,
+}
+
+impl Extensions {
+    fn is_bounded(&self) -> bool {
+        let scopes = [&self.account_data, &self.receipts, &self.typing];
+        let names = scopes.into_iter().flat_map(|scope| [&scope.lists, &scope.rooms]);
+        names.flatten().all(|names| names.len() <= MOST_NAMES)
+    }
 }
 
 impl Scope {
@@ -250,25 +283,27 @@ impl Request {
         let body: Body = serde_json::from_slice(body).map_err(|_| Error::Malformed)?;
         let connection = body.conn_id.unwrap_or_default();
         let too_much = body.lists.len() > MOST_LISTS
+            || body.lists.keys().any(|name| name.len() > LONGEST_ID)
             || body.room_subscriptions.len() > MOST_SUBSCRIPTIONS
+            || body.txn_id.as_ref().is_some_and(|id| id.len() > LONGEST_TRANSACTION)
             || connection.len() > LONGEST_ID;
-        if too_much {
+        if too_much || !body.extensions.is_bounded() {
             return Err(Error::TooMuch);
         }
-        let mut is_final = false;
+        let mut rules = Rules::default();
         let mut lists = BTreeMap::new();
         for (name, list) in body.lists {
-            is_final |= list.range.is_some();
+            rules.is_final |= list.range.is_some();
             let ranges = list.ranges.or_else(|| list.range.map(|range| vec![range]));
-            if ranges.as_ref().is_some_and(|ranges| ranges.len() > MOST_RANGES) {
+            if ranges.as_ref().is_some_and(|ranges| ranges.len() > MOST_RANGES) || !list.filters.is_bounded() {
                 return Err(Error::TooMuch);
             }
-            let wanted = list.wanted.read(&mut is_final)?;
+            let wanted = list.wanted.read(&mut rules)?;
             lists.insert(name, List { ranges, wanted, filters: list.filters });
         }
         let mut subscriptions = BTreeMap::new();
         for (room, wanted) in body.room_subscriptions {
-            let wanted = wanted.read(&mut is_final)?;
+            let wanted = wanted.read(&mut rules)?;
             // What is no room id names no room.
             if let Ok(room) = RoomId::parse(room) {
                 subscriptions.insert(room, wanted);
@@ -282,28 +317,55 @@ impl Request {
             lists,
             subscriptions,
             extensions: body.extensions,
-            is_final,
+            is_final: rules.is_final,
         })
     }
 }
 
+/// The different rules of a request.
+#[derive(Default)]
+struct Rules {
+    known: Vec<Arc<Rule>>,
+    bytes: usize,
+    is_final: bool,
+}
+
+impl Rules {
+    /// The rule, shared with who asks for the same.
+    fn share(&mut self, rule: Rule) -> Result<Arc<Rule>, Error> {
+        if let Some(known) = self.known.iter().find(|known| ***known == rule) {
+            return Ok(Arc::clone(known));
+        }
+        self.bytes += rule.size();
+        if self.bytes > MOST_RULE_BYTES {
+            return Err(Error::TooMuch);
+        }
+        self.known.push(Arc::new(rule));
+        self.known.last().cloned().ok_or(Error::TooMuch)
+    }
+}
+
 impl RawWanted {
-    fn read(self, is_final: &mut bool) -> Result<Wanted, Error> {
+    fn read(self, rules: &mut Rules) -> Result<Wanted, Error> {
         let rule = match self.required_state {
             Required::Pairs(pairs) if pairs.len() > MOST_PATTERNS => return Err(Error::TooMuch),
             Required::Pairs(pairs) => Rule::of_pairs(pairs),
             Required::Object { include, exclude, lazy_members } => {
-                *is_final = true;
+                rules.is_final = true;
                 if include.len() + exclude.len() > MOST_PATTERNS {
                     return Err(Error::TooMuch);
                 }
-                let patterns =
-                    |all: Vec<Element>| all.into_iter().map(|one| Pattern::new(one.kind, one.state_key)).collect();
+                let patterns = |all: Vec<Element>| {
+                    distinct(all.into_iter().map(|one| Pattern::new(one.kind, one.state_key)).collect())
+                };
                 Rule { include: patterns(include), exclude: patterns(exclude), lazy: lazy_members }
             }
         };
+        if !rule.is_bounded(LONGEST_WORD) {
+            return Err(Error::TooMuch);
+        }
         let limit = usize::try_from(self.timeline_limit).unwrap_or(MOST_EVENTS).min(MOST_EVENTS);
-        Ok(Wanted { limit, rules: vec![rule] })
+        Ok(Wanted { limit, rules: vec![rules.share(rule)?] })
     }
 }
 
@@ -349,6 +411,24 @@ mod tests {
         assert!(matches!(read(&json!({"conn_id": "x".repeat(65)})), Err(Error::TooMuch)));
         let lists: BTreeMap<_, _> = (0..101).map(|count| (count.to_string(), json!({"ranges": []}))).collect();
         assert!(matches!(read(&json!({"lists": lists})), Err(Error::TooMuch)));
+        let long = "x".repeat(256);
+        let words: Vec<_> = (0..200).map(|word| (format!("{word:0>255}"), "y".repeat(255))).collect();
+        let many: Vec<_> = (0..1001).map(|count| count.to_string()).collect();
+        for body in [
+            json!({"lists": {&long: {"ranges": []}}}),
+            json!({"lists": {"a": {"ranges": vec![(0, 1); 33]}}}),
+            json!({"lists": {"a": {"filters": {"room_types": vec!["x"; 101]}}}}),
+            json!({"lists": {"a": {"filters": {"tags": ["u.x", long]}}}}),
+            json!({"lists": {"a": {"filters": {"room_name_like": long}}}}),
+            json!({"lists": {"a": {"required_state": [[long, ""]]}}}),
+            json!({"lists": {"a": {"required_state": {"exclude": [{"state_key": long}]}}}}),
+            json!({"room_subscriptions": {"!a:b": {"required_state": vec![("a", "b"); 257]}}}),
+            json!({"extensions": {"typing": {"rooms": many}}}),
+            json!({"txn_id": long}),
+            json!({"lists": {"a": {"required_state": words}}}),
+        ] {
+            assert!(matches!(read(&body), Err(Error::TooMuch)), "{:.80}", body.to_string());
+        }
     }
 
     #[test]

@@ -76,7 +76,34 @@ impl Rule {
                 rule.include.push(Pattern::of_pair(kind, state_key));
             }
         }
+        rule.include = distinct(rule.include);
         rule
+    }
+
+    /// About how many bytes it takes.
+    #[must_use]
+    pub(super) fn size(&self) -> usize {
+        let size = |pattern: &Pattern| {
+            let state_key = match &pattern.state_key {
+                StateKey::Exactly(state_key) => state_key.len(),
+                StateKey::Any | StateKey::Me => 0,
+            };
+            size_of::<Pattern>() + pattern.kind.as_ref().map_or(0, String::len) + state_key
+        };
+        self.include.iter().chain(&self.exclude).map(size).sum()
+    }
+
+    /// Whether no word of it is longer than `most` bytes.
+    #[must_use]
+    pub(super) fn is_bounded(&self, most: usize) -> bool {
+        let fits = |pattern: &Pattern| {
+            let state_key = match &pattern.state_key {
+                StateKey::Exactly(state_key) => state_key.len(),
+                StateKey::Any | StateKey::Me => 0,
+            };
+            pattern.kind.as_ref().is_none_or(|kind| kind.len() <= most) && state_key <= most
+        };
+        self.include.iter().chain(&self.exclude).all(fits)
     }
 
     /// Whether a state event is asked for by this rule.
@@ -91,26 +118,42 @@ impl Rule {
     }
 }
 
+/// The patterns, each once: every state event is held against each.
+pub(super) fn distinct(patterns: Vec<Pattern>) -> Vec<Pattern> {
+    let mut distinct = Vec::with_capacity(patterns.len());
+    for pattern in patterns {
+        if !distinct.contains(&pattern) {
+            distinct.push(pattern);
+        }
+    }
+    distinct
+}
+
 /// The state that `rules` ask for, by type and state key.
 #[must_use]
 pub(super) fn collect<'a>(
-    rules: &[Rule],
+    rules: &[Arc<Rule>],
     state: &'a StateMap,
     me: &UserId,
 ) -> BTreeMap<(&'a str, &'a str), &'a Arc<Event>> {
     let mut found = BTreeMap::new();
     for rule in rules {
+        let mut take = |event: &'a Arc<Event>| {
+            let state_key = event.state_key().unwrap_or_default();
+            if rule.matches(event.kind(), state_key, me) {
+                found.insert((event.kind(), state_key), event);
+            }
+        };
+        // One walk over the state, however many patterns ask for every type.
+        if rule.include.iter().any(|pattern| pattern.kind.is_none()) {
+            state.iter().for_each(take);
+            continue;
+        }
         for pattern in &rule.include {
-            let mut take = |event: &'a Arc<Event>| {
-                let state_key = event.state_key().unwrap_or_default();
-                if rule.matches(event.kind(), state_key, me) {
-                    found.insert((event.kind(), state_key), event);
-                }
-            };
             match (&pattern.kind, pattern.state_key(me)) {
-                (Some(kind), Some(state_key)) => state.find(kind, state_key).into_iter().for_each(take),
-                (Some(kind), None) => state.of_kind(kind).for_each(take),
-                (None, _) => state.iter().for_each(&mut take),
+                (Some(kind), Some(state_key)) => state.find(kind, state_key).into_iter().for_each(&mut take),
+                (Some(kind), None) => state.of_kind(kind).for_each(&mut take),
+                (None, _) => {}
             }
         }
     }
@@ -130,7 +173,8 @@ mod tests {
     }
 
     fn keys(rules: &[Rule], room: &TestRoom) -> Vec<String> {
-        collect(rules, &room.state, al()).keys().map(|(kind, key)| format!("{kind}|{key}")).collect()
+        let rules: Vec<_> = rules.iter().cloned().map(Arc::new).collect();
+        collect(&rules, &room.state, al()).keys().map(|(kind, key)| format!("{kind}|{key}")).collect()
     }
 
     #[test]
