@@ -1,0 +1,64 @@
+//! Events and their stored form.
+
+use ruma::{CanonicalJsonObject, RoomVersionId, owned_event_id, owned_room_id, owned_server_name, user_id};
+
+use super::{choice, line, seeded};
+use crate::{
+    event::{Event, Shape, Unsigned, build::content_from, redact, rules_of, to_client},
+    pseudonym::{MemberId, Roster, conceal, reveal},
+};
+
+/// The JSON of an event: read, redacted, shown, written as canonical JSON.
+pub(super) fn event(data: &[u8]) {
+    let (version, data) = choice(data);
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(content) = content_from(text) {
+        let written = serde_json::to_string(&content).expect("JSON");
+        assert!(content_from(&written).is_ok_and(|again| again == content), "canonical JSON reads back");
+    }
+    let Ok(object) = serde_json::from_str::<CanonicalJsonObject>(text) else { return };
+    let canonical = serde_json::to_string(&object).expect("JSON");
+    let versions = [RoomVersionId::V10, RoomVersionId::V11, RoomVersionId::V12];
+    let rules = rules_of(&versions[version % versions.len()]).expect("a supported version");
+    let (id, room) = (owned_event_id!("$e:localhost"), owned_room_id!("!r:localhost"));
+    let Ok(event) = Event::from_object(id, room, object, &rules) else { return };
+    assert!(event.json().len() <= canonical.len());
+    assert!(event.json().contains(event.content_text()));
+    let shown = to_client(&event, Shape::Full, &Unsigned::default());
+    let _: serde_json::Value = serde_json::from_str(shown.get()).expect("what is shown is JSON");
+    let _ = (event.relation(), event.content_str("body"), event.membership());
+    let Ok(once) = redact(&event, &rules) else { return };
+    let twice = redact(&once, &rules).expect("what was redacted can be redacted");
+    assert_eq!(once.json(), twice.json(), "redacting twice changes nothing");
+    seeded(event.redacts().is_some() && event.depth() > 1 << 20);
+}
+
+/// Hides every name of a roster in a text and brings it back.
+pub(super) fn pseudonym(data: &[u8]) {
+    let (names, json) = line(data);
+    let Ok(names) = std::str::from_utf8(names) else { return };
+    let Ok(object) = serde_json::from_slice::<CanonicalJsonObject>(json) else { return };
+    let json = serde_json::to_string(&object).expect("JSON");
+    let mut roster = Roster::new(owned_server_name!("localhost"));
+    for (number, name) in names.split(' ').filter_map(|name| <&ruma::UserId>::try_from(name).ok()).take(8).enumerate() {
+        roster.insert(MemberId([u8::try_from(number).expect("few"); 16]), name.to_owned());
+    }
+    let mut next = 100;
+    let mut new = Vec::new();
+    let concealed = conceal(&json, &roster, &mut |name| {
+        next += 1;
+        new.push((MemberId([next; 16]), name.to_owned()));
+        MemberId([next; 16])
+    });
+    for (id, name) in new {
+        roster.insert(id, name);
+    }
+    let back = reveal(&concealed.text, concealed.verbatim, &roster).expect("what was hidden is found");
+    assert_eq!(back, json, "the text comes back byte for byte");
+    if !concealed.verbatim {
+        for (_, name) in roster.iter().filter(|(_, name)| name.as_str().is_ascii()) {
+            assert!(!concealed.text.contains(&format!("\"{name}\"")), "a member is named");
+        }
+    }
+    seeded(!concealed.verbatim && roster.id(user_id!("@al:localhost")).is_some() && concealed.text.contains('\u{2}'));
+}

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Coverage-guided fuzzing of every parser of foreign bytes (src/fuzz.rs), with libFuzzer and the stable compiler.
+#
+#     tools/fuzz.sh run SECONDS [TARGET...]   runs each target that long; it fails with the input that broke one
+#     tools/fuzz.sh seeded SECONDS [TARGET...]   each target has to find the bug that is seeded for it within that time
+#
+# JOBS targets run at the same time (2). What was learned stays beside the build, inputs that break a target too.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mode=$1 limit=$2
+shift 2
+jobs=${JOBS:-2}
+built=${CARGO_TARGET_DIR:-$HOME/.cache/lethe/target}-fuzz
+host=$(rustc -vV | sed -n 's/^host: //p')
+flags="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
+    -Cllvm-args=-sanitizer-coverage-trace-compares"
+if [ "$mode" = seeded ]; then
+    flags="$flags --cfg fuzz_seeded"
+    built=$built-seeded
+fi
+. tools/env.sh
+# The versions that are tested, and the engine's own.
+cp Cargo.lock fuzz/Cargo.lock
+# The target is named so that build scripts and macros, which run here, stay without instrumentation.
+RUSTFLAGS=$(echo $flags) cargo build -q -j2 --release --manifest-path fuzz/Cargo.toml --target "$host" --target-dir "$built"
+binary=$built/$host/release/fuzz
+work=$built/fuzzing
+mkdir -p "$work"
+[ $# -gt 0 ] || set -- $(ls fuzz/corpus)
+
+# One target; prints one line.
+one() {
+    local name=$1 log=$work/$1.log status=0
+    mkdir -p "$work/$name"
+    [ "$mode" = run ] || find "$work/$name" -type f -delete
+    LETHE_FUZZ=$name nice -n 19 "$binary" -max_total_time="$limit" -timeout=20 -rss_limit_mb=2048 -malloc_limit_mb=512 \
+        -max_len=16384 -print_final_stats=1 -artifact_prefix="$work/broken-$name-" -dict=fuzz/dictionary \
+        "$work/$name" "fuzz/corpus/$name" > "$log" 2>&1 || status=$?
+    local runs
+    runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -n 1)
+    local cover
+    cover=$(grep -o 'cov: [0-9]*' "$log" | tail -n 1)
+    if [ "$mode" = run ]; then
+        [ $status = 0 ] && { echo "$name: clean, ${runs:-0} inputs, $cover"; return 0; }
+        echo "$name: BROKEN, see $log"
+        return 1
+    fi
+    grep -q 'the seeded bug\|assertion' "$log" && [ $status != 0 ] \
+        && { echo "$name: found its bug, ${runs:-$(grep -o '^#[0-9]*' "$log" | tail -n 1)} inputs"; return 0; }
+    echo "$name: DID NOT FIND its bug in $limit s, see $log"
+    return 1
+}
+export -f one
+export mode limit work binary
+printf '%s\n' "$@" | xargs -P "$jobs" -I '{}' bash -c 'one "$@"' one '{}'
