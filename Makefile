@@ -32,6 +32,15 @@ canaries: build-trials
 	RUSTFLAGS="--cfg lethe_unsealed" $(CARGO) build --locked -j2 --profile ci --package lethe --target-dir $(CARGO_TARGET_DIR)-unsealed
 	$(TRIALS) canaries --unsealed $(CARGO_TARGET_DIR)-unsealed/ci/lethe
 
+# Bad input to a real server, and the search for input that breaks a parser; see README.md, "Trials".
+.PHONY: hostile fuzz fuzz-seeded
+hostile: build-trials
+	$(TRIALS) hostile
+fuzz:
+	tools/fuzz.sh run $(or $(SECONDS),60) $(TARGETS)
+fuzz-seeded:
+	tools/fuzz.sh seeded $(or $(SECONDS),300) $(TARGETS)
+
 # Figures beside their budgets; see README.md, "Budgets". LIMIT=<binary of limit> adds ratios, SYNAPSE=<python> compares.
 .PHONY: budgets
 budgets:

@@ -2,6 +2,7 @@
 
 mod canary;
 mod crash;
+mod hostile;
 mod http;
 mod process;
 mod trace;
@@ -33,6 +34,12 @@ enum Trial {
         #[arg(long, default_value_t = 50)]
         writes: u32,
     },
+    /// Sends bad input of every kind: each gets its error, takes a bounded amount of memory and changes nothing.
+    Hostile {
+        /// How many syncs wait at the same time.
+        #[arg(long, default_value_t = 10_000)]
+        polls: u32,
+    },
     /// Puts a marker into every field, then searches the disk and the logs for each.
     Canaries {
         /// The same build with sealing off, in which the markers must be found.
@@ -46,6 +53,7 @@ fn main() {
     match arguments.trial {
         Trial::Crash { rounds } => crash::run(&arguments.binary, rounds),
         Trial::Trace { writes } => trace::run(&arguments.binary, writes),
+        Trial::Hostile { polls } => hostile::run(&arguments.binary, polls),
         Trial::Canaries { unsealed } => canary::run(&arguments.binary, &unsealed),
     }
 }

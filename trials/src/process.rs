@@ -27,14 +27,23 @@ impl Process {
         Self::wrapped(binary, directory, Vec::new())
     }
 
+    /// As [`Process::start`], with further keys of the section `[limits]`.
+    pub(crate) fn configured(binary: &Path, directory: &Path, limits: &str) -> Self {
+        Self::begin(binary, directory, Vec::new(), limits)
+    }
+
     /// As [`Process::start`], as an argument of `wrapper`.
     pub(crate) fn wrapped(binary: &Path, directory: &Path, wrapper: Vec<String>) -> Self {
+        Self::begin(binary, directory, wrapper, "")
+    }
+
+    fn begin(binary: &Path, directory: &Path, wrapper: Vec<String>, limits: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let config = format!(
             "[server]\nname = \"localhost\"\nlisten = [\"{address}\"]\n[storage]\ndata = \"{}\"\n\
              [registration]\nmode = \"open\"\n[accounts]\nargon2_memory = \"64KiB\"\nargon2_passes = 1\n\
-             password_guesses_log10 = 0\n[log]\nlevel = \"debug\"\n",
+             password_guesses_log10 = 0\n[limits]\nrates = false\n{limits}[log]\nlevel = \"debug\"\n",
             directory.join("data").display()
         );
         fs::write(directory.join("lethe.toml"), config).expect("a configuration");
@@ -65,6 +74,11 @@ impl Process {
             std::thread::yield_now();
         }
         began.elapsed()
+    }
+
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
     }
 
     /// SIGKILL.
