@@ -40,7 +40,7 @@ struct Head {
 /// What most events have nothing of.
 #[derive(Clone, Default)]
 struct More {
-    relation: Option<Relation>,
+    relation: Option<Box<Relation>>,
     replaces_content: bool,
     redacts: Option<OwnedEventId>,
     redacted_by: Option<Position>,
@@ -76,7 +76,7 @@ impl Entry {
     /// How it relates to another event; a redacted one does not.
     #[must_use]
     pub fn relation(&self) -> Option<&Relation> {
-        self.more.as_ref()?.relation.as_ref()
+        self.more.as_ref()?.relation.as_deref()
     }
 
     /// Whether it can stand for what it replaces: it is encrypted or has an `m.new_content`.
@@ -160,6 +160,7 @@ impl Heads {
     ) -> Entry {
         let Digest { key, kind, sender, ts, depth: _, relation, replaces_content, redacts, state } = digest;
         let plain = relation.is_none() && redacts.is_none() && state.is_none();
+        let relation = relation.map(Box::new);
         let more = More { relation, replaces_content, redacts, redacted_by: None, state, replaces };
         let more = (!plain).then(|| Arc::new(more));
         Entry { position, ts, before, key, head: self.head(Head { sender, kind }), more }
