@@ -91,8 +91,7 @@ pub struct Event {
     depth: u64,
     /// Where its `content` stands in `json`.
     content: Range<usize>,
-    /// The content of a state event: the authorisation rules read it as JSON again and again. Not of member events,
-    /// which are many and read for what `membership` holds.
+    /// The content of what the authorisation rules read as JSON again and again.
     state_content: Option<Box<RawValue>>,
     redacts: Option<OwnedEventId>,
     /// Read once: everything that asks who is in a room asks every member event.
@@ -102,6 +101,9 @@ pub struct Event {
     names_room: bool,
     rejected: bool,
 }
+
+/// State events whose content every event is held against.
+const READ_OFTEN: [&str; 3] = ["m.room.create", "m.room.power_levels", "m.room.join_rules"];
 
 /// A string of an event.
 #[derive(Clone)]
@@ -204,7 +206,7 @@ impl Event {
             id,
             membership,
             content: start..start + fields.content.get().len(),
-            state_content: (is_state && !is_member).then(|| fields.content.to_owned()),
+            state_content: (is_state && READ_OFTEN.contains(&&*fields.kind)).then(|| fields.content.to_owned()),
             names_room: fields.room_id.is_some(),
             room_id,
             kind: TimelineEventType::from(&*fields.kind),

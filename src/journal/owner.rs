@@ -157,7 +157,8 @@ impl<L: Ledger> Owner<L> {
             replay(&entry, &mut ledger, &mut records, &mut next_serial)?;
         }
         records.sort_unstable_by_key(|record| record.serial);
-        let windows = records.into_iter().filter_map(|record| open_window(journals, record)).collect();
+        let mut windows: Vec<_> = records.into_iter().filter_map(|record| open_window(journals, record)).collect();
+        windows.shrink_to_fit();
         let (arranged, dirty, ahead, stopped) = (0, false, false, false);
         Ok(Some(Self { identity, ledger, keep, windows, next_serial, arranged, dirty, ahead, stopped }))
     }

@@ -15,7 +15,7 @@ use crate::{
 
 /// Events of a room whose bodies stay in RAM: what syncs tell of. A first screen of twenty reads the others in some
 /// hundred microseconds, and most rooms are not looked at.
-pub(super) const RECENT: usize = 10;
+pub(super) const RECENT: usize = 8;
 
 /// What an event says beside its entry.
 pub(super) struct Body {
@@ -48,19 +48,23 @@ impl Bodies {
         }
     }
 
-    /// The event at `position` as it lies in the journal, and how it was sent; `None` when it is gone or unreadable.
-    pub(super) fn read(&self, position: Position, roster: &Roster) -> Option<(Event, Option<Transaction>)> {
+    /// The event at `position` as it lies in the journal; `None` when it is gone or unreadable.
+    pub(super) fn event(&self, position: Position, roster: &Roster) -> Option<Event> {
+        self.read(position, |row| row.reveal(roster, &self.room, &self.rules))
+    }
+
+    /// What the event at `position` says, as it lies in the journal; `None` when it is gone or unreadable.
+    pub(super) fn body(&self, position: Position, roster: &Roster) -> Option<Body> {
+        self.read(position, |row| row.body(roster))
+    }
+
+    fn read<T>(&self, position: Position, take: impl FnOnce(Row) -> Result<T, Error>) -> Option<T> {
         let journals = self.journals.as_ref()?;
-        match self.fetch(journals, position) {
-            Ok(plain) => {
-                let told = Row::decode(&plain?).and_then(|row| row.reveal(roster, &self.room, &self.rules));
-                told.inspect_err(|error| complain(*error)).ok().map(|told| (told.event, told.transaction))
-            }
-            Err(error) => {
-                complain(error);
-                None
-            }
-        }
+        let taken = match self.fetch(journals, position) {
+            Ok(plain) => Row::decode(&plain?).and_then(take),
+            Err(error) => Err(error),
+        };
+        taken.inspect_err(|error| complain(*error)).ok()
     }
 
     fn fetch(&self, journals: &Journals, position: Position) -> Result<Option<Vec<u8>>, Error> {
@@ -89,10 +93,10 @@ pub struct Whole<'a> {
 
 /// Where the content of a [`Whole`] lies.
 pub(super) enum Text {
-    /// In the room's memory.
+    /// Beside the entry, in the room's memory or read just now.
     Body(Arc<Body>),
-    /// In the event, read just now or part of the state.
-    Event(Arc<Event>, Option<Transaction>),
+    /// In the event: it is state, or redacted.
+    Event(Arc<Event>),
 }
 
 impl Whole<'_> {
@@ -115,7 +119,7 @@ impl Whole<'_> {
     #[must_use]
     pub fn content(&self) -> &str {
         match (&self.text, self.entry.state()) {
-            (_, Some(event)) | (Text::Event(event, _), None) => event.content_text(),
+            (_, Some(event)) | (Text::Event(event), None) => event.content_text(),
             (Text::Body(body), None) => body.content.as_deref().unwrap_or("{}"),
         }
     }
@@ -125,7 +129,7 @@ impl Whole<'_> {
     pub fn transaction(&self) -> Option<&Transaction> {
         match &self.text {
             Text::Body(body) => body.transaction.as_ref(),
-            Text::Event(_, transaction) => transaction.as_ref(),
+            Text::Event(_) => None,
         }
     }
 
@@ -134,7 +138,7 @@ impl Whole<'_> {
     pub fn arrived(&self) -> Option<Timestamp> {
         match &self.text {
             Text::Body(body) => body.arrived,
-            Text::Event(..) => None,
+            Text::Event(_) => None,
         }
     }
 }

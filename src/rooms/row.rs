@@ -4,8 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use ruma::{OwnedDeviceId, OwnedEventId, OwnedRoomId, room_version_rules::RoomVersionRules};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::{
+    bodies::Body,
     ledger::{RoomLedger, StoredEvent},
     view::Transaction,
 };
@@ -37,12 +39,6 @@ pub(super) struct Row {
     /// The state event it replaced: clients are shown the difference, and it dies with the row.
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub(super) replaced: Option<StoredEvent>,
-}
-
-/// What a row says, with names.
-pub(super) struct Told {
-    pub(super) event: Event,
-    pub(super) transaction: Option<Transaction>,
 }
 
 /// The state events of a room that were read so far, while it opens.
@@ -94,11 +90,23 @@ impl Row {
         serde_json::from_slice(bytes).map_err(|_| Error::Malformed)
     }
 
-    /// The event and how it was sent.
-    pub(super) fn reveal(self, roster: &Roster, room: &OwnedRoomId, rules: &RoomVersionRules) -> Result<Told, Error> {
+    /// The event.
+    pub(super) fn reveal(self, roster: &Roster, room: &OwnedRoomId, rules: &RoomVersionRules) -> Result<Event, Error> {
         let Self { id, text, verbatim, .. } = self;
-        let event = StoredEvent { id, text, verbatim }.reveal(roster, room, rules)?;
-        Ok(Told { event, transaction: transaction(self.device, self.transaction) })
+        StoredEvent { id, text, verbatim }.reveal(roster, room, rules)
+    }
+
+    /// What the event says and how it was sent, without reading the rest of it.
+    pub(super) fn body(self, roster: &Roster) -> Result<Body, Error> {
+        #[derive(Deserialize)]
+        struct Content<'a> {
+            #[serde(borrow)]
+            content: &'a RawValue,
+        }
+        let json = reveal(&self.text, self.verbatim, roster).map_err(|_| Error::Malformed)?;
+        let Content { content } = serde_json::from_str(&json).map_err(|_| Error::Malformed)?;
+        let transaction = transaction(self.device, self.transaction);
+        Ok(Body { content: Some(content.get().into()), transaction, arrived: None })
     }
 
     /// What a timeline takes of the event. State events that were read already are taken from `known`, which gets those

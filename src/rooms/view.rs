@@ -156,14 +156,12 @@ impl View {
     fn text(&self, entry: &Entry) -> Option<Text> {
         let back = self.timeline.len() - self.index_of(entry.position).min(self.timeline.len());
         let recent = self.recent.len().checked_sub(back).and_then(|at| self.recent.get(at)).cloned().flatten();
-        match (recent, entry.state()) {
-            (Some(body), _) => Some(Text::Body(body)),
-            (None, Some(event)) => Some(Text::Event(Arc::clone(event), None)),
-            (None, None) => {
-                let (event, transaction) = self.bodies.read(entry.position, &self.roster)?;
-                Some(Text::Event(Arc::new(as_redacted(event, entry, &self.rules)?), transaction))
-            }
-        }
+        Some(match (recent, entry.state()) {
+            (Some(body), _) => Text::Body(body),
+            (None, Some(event)) => Text::Event(Arc::clone(event)),
+            (None, None) if entry.redacted_by().is_some() => Text::Event(self.event(entry)?),
+            (None, None) => Text::Body(Arc::new(self.bodies.body(entry.position, &self.roster)?)),
+        })
     }
 
     /// The whole event behind an entry, for servers and tools rather than for clients; `None` when it is gone.
@@ -172,7 +170,7 @@ impl View {
         if let Some(event) = entry.state() {
             return Some(Arc::clone(event));
         }
-        let (event, _) = self.bodies.read(entry.position, &self.roster)?;
+        let event = self.bodies.event(entry.position, &self.roster)?;
         as_redacted(event, entry, &self.rules).map(Arc::new)
     }
 
