@@ -18,6 +18,11 @@ clients-js clients-rust clients-element: clients-%: build-ci
 build-ci:
 	$(CARGO) build --locked -j2 --profile ci
 
+# Every answer that the stories provoke, against the specification's schemas; see tests/schema/README.md.
+.PHONY: schema
+schema: build-ci
+	SPEC=$(abspath $(or $(SPEC),$(error SPEC=<directory of the specification's definitions>))) tests/schema/run $(CLIENTS)
+
 # Trials of a real process; see README.md, "Trials".
 TRIALS = $(CARGO_TARGET_DIR)/ci/trials --binary $(CARGO_TARGET_DIR)/ci/lethe
 .PHONY: crash canaries build-trials

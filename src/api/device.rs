@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use ruma::{
-    MilliSecondsSinceUnixEpoch, OwnedDeviceId, UInt,
+    DeviceId, OwnedDeviceId,
     api::client::device::{
-        Device, delete_device::v3 as delete, delete_devices::v3 as delete_many, get_device::v3 as one,
-        get_devices::v3 as all, update_device::v3 as update,
+        delete_device::v3 as delete, delete_devices::v3 as delete_many, get_device::v3 as one, get_devices::v3 as all,
+        update_device::v3 as update,
     },
 };
+use serde_json::{Value, json};
 
 use super::{register::LONGEST_DEVICE_NAME, uiaa};
 use crate::{
     accounts::vault,
-    api::{Routes, Ruma, RumaRouter, Services, Session, uiaa::Interactive},
+    api::{Routes, Ruma, RumaRouter, Services, Session, json::Json, uiaa::Interactive},
     error::Error,
 };
 
@@ -25,17 +26,18 @@ pub(super) fn routes(router: Routes) -> Routes {
 }
 
 /// `GET /_matrix/client/v3/devices`
-async fn devices(_services: Arc<Services>, request: Ruma<all::Request>) -> Result<all::Response, Error> {
+async fn devices(_services: Arc<Services>, request: Ruma<all::Request>) -> Result<Json, Error> {
     let view = request.session.account().view();
-    Ok(all::Response::new(view.devices.iter().map(|(id, device)| show(id.clone(), device)).collect()))
+    let devices: Vec<Value> = view.devices.iter().map(|(id, device)| show(id, device)).collect();
+    Ok(Json(json!({ "devices": devices })))
 }
 
 /// `GET /_matrix/client/v3/devices/{deviceId}`
-async fn device(_services: Arc<Services>, request: Ruma<one::Request>) -> Result<one::Response, Error> {
+async fn device(_services: Arc<Services>, request: Ruma<one::Request>) -> Result<Json, Error> {
     let view = request.session.account().view();
     let id = request.body.device_id;
     let device = view.devices.get(&id).ok_or_else(|| Error::unknown_device("Unknown device"))?;
-    Ok(one::Response::new(show(id, device)))
+    Ok(Json(show(&id, device)))
 }
 
 /// `PUT /_matrix/client/v3/devices/{deviceId}`
@@ -87,9 +89,11 @@ async fn end(
     Ok(services.engine.accounts.end_devices(session.account(), &devices).await?)
 }
 
-fn show(id: OwnedDeviceId, device: &vault::Device) -> Device {
-    let mut shown = Device::new(id);
-    shown.display_name.clone_from(&device.name);
-    shown.last_seen_ts = UInt::try_from(device.seen_day.saturating_mul(DAY)).ok().map(MilliSecondsSinceUnixEpoch);
+/// A device as its owner sees it. Where it was is not known, and ruma's type would say so with a null.
+fn show(id: &DeviceId, device: &vault::Device) -> Value {
+    let mut shown = json!({ "device_id": id, "last_seen_ts": device.seen_day.saturating_mul(DAY) });
+    if let Some(name) = &device.name {
+        shown["display_name"] = name.as_str().into();
+    }
     shown
 }

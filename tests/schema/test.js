@@ -1,0 +1,57 @@
+// Whether the checker sees what it is there to see: the specification's own examples pass, and broken ones do not.
+
+import assert from "node:assert/strict";
+import test from "node:test";
+import { Spec } from "./spec.js";
+
+const spec = new Spec(process.env.SPEC);
+
+const answer = (method, path, status, body, headers = {}) => {
+  const recorded = { method, path, query: [], asked: [], status, body, headers };
+  return spec.violations(spec.operation(recorded), recorded);
+};
+
+test("the specification's examples are as it says", () => {
+  const odd = [];
+  let count = 0;
+  for (const { operation, status, value } of spec.examples()) {
+    count += 1;
+    const headers = { "content-type": "application/json" };
+    const problems = spec.violations(operation, { status, body: value, headers });
+    if (problems.length > 0) odd.push(`${operation.id} ${status}: ${problems[0]}`);
+  }
+  assert.ok(count > 200, `${count} examples`);
+  assert.deepEqual(odd, []);
+});
+
+test("operations are told apart", () => {
+  const id = (method, path, query = [], asked = []) => spec.operation({ method, path, query, asked })?.id;
+  assert.equal(id("GET", "/_matrix/client/v3/profile/%40a%3Ab/displayname"), "getProfileField");
+  assert.equal(id("GET", "/_matrix/client/v3/pushrules/"), "getPushRules");
+  assert.equal(id("GET", "/_matrix/client/v3/rooms/!a/state/m.room.name"), "getRoomStateWithKey");
+  assert.equal(id("GET", "/_matrix/client/v3/rooms/!a/state"), "getRoomState");
+  assert.equal(id("POST", "/_matrix/client/v3/rooms/!a/invite", [], ["user_id"]), "inviteUser");
+  assert.equal(id("POST", "/_matrix/client/v3/rooms/!a/invite", [], ["medium"]), "inviteBy3PID");
+  assert.equal(id("GET", "/_matrix/client/v3/events", ["room_id"]), "peekEvents");
+  assert.equal(id("GET", "/_matrix/client/v3/events", ["from"]), "getEvents");
+  assert.equal(id("GET", "/_matrix/client/unstable/x"), undefined);
+});
+
+test("what is not as it says is seen", () => {
+  const whoami = (status, body) => answer("GET", "/_matrix/client/v3/account/whoami", status, body);
+  assert.deepEqual(whoami(200, { user_id: "@a:b" }), []);
+  assert.notDeepEqual(whoami(200, {}), []);
+  assert.notDeepEqual(whoami(200, { user_id: "a" }), []);
+  assert.notDeepEqual(whoami(200, { user_id: "@a:b", device_id: null }), []);
+  assert.notDeepEqual(whoami(202, { user_id: "@a:b" }), []);
+  assert.deepEqual(whoami(401, { errcode: "M_UNKNOWN_TOKEN", error: "x" }), []);
+  assert.notDeepEqual(whoami(401, { error: "x" }), []);
+  assert.notDeepEqual(whoami(401, { errcode: "M_UNKNOWN_TOKEN", error: 5 }), []);
+  assert.notDeepEqual(whoami(401, undefined), []);
+  assert.notDeepEqual(whoami(429, { errcode: "M_LIMIT_EXCEEDED", error: "x", retry_after_ms: "1" }), []);
+  const download = (headers) => answer("GET", "/_matrix/client/v1/media/download/a/b", 200, undefined, headers);
+  assert.deepEqual(download({ "content-type": "text/plain", "content-disposition": "inline" }), []);
+  assert.notDeepEqual(download({ "content-type": "text/plain" }), []);
+  assert.deepEqual(spec.content("m.room.member", { membership: "join" }), []);
+  assert.notDeepEqual(spec.content("m.room.member", { membership: "elsewhere" }), []);
+});
