@@ -11,9 +11,9 @@ run:
 	$(CARGO) run --locked -j2 --profile ci -- serve
 
 # Stories told by real clients, against a freshly built server; see tests/clients/README.md.
-.PHONY: clients clients-js clients-rust clients-element build-ci
-clients: clients-js clients-rust clients-element
-clients-js clients-rust clients-element: clients-%: build-ci
+.PHONY: clients clients-js clients-rust clients-element clients-nio build-ci
+clients: clients-js clients-rust clients-element clients-nio
+clients-js clients-rust clients-element clients-nio: clients-%: build-ci
 	tests/clients/run $*
 build-ci:
 	$(CARGO) build --locked -j2 --profile ci
