@@ -241,6 +241,8 @@ fn seated(answer: Response<Body>, seat: Option<Seat>) -> Response<Body> {
 
 fn parse<R: IncomingRequest>(parts: Parts, raw: &[u8], path: &RawPathParams) -> Result<R, Error> {
     let arguments: Vec<&str> = path.iter().map(|(_, value)| value).collect();
+    // Clients leave an empty body out where nothing need be said.
+    let raw = if raw.is_empty() && R::METHOD == Method::POST { b"{}" } else { raw };
     let request = Request::from_parts(parts, raw);
     // Parsers can panic on what nobody foresaw (ruma's login type does without a `type`); that is the body's fault.
     // Nothing outlives the closure, so nothing can be left half changed.
