@@ -34,6 +34,7 @@ from nio import (
     WhoamiResponse,
 )
 from nio.crypto import decrypt_attachment
+from nio.crypto.sas import SasState
 
 from check import good, run, same, step, summary
 from device import Device
@@ -104,10 +105,11 @@ async def verifying():
     theirs = await bob.seen("the verification", lambda: sas_of(bob))
     await bob.client.accept_key_verification(theirs.transaction_id)
     mine = sas_of(alice)
+    for _ in range(2):
+        for person in (alice, bob):
+            await person.sync(0)
     for person, sas in ((alice, mine), (bob, theirs)):
-        other = bob if person is alice else alice
-        await other.sync(0)
-        await person.seen("the other's key", lambda sas=sas: sas.other_key_set)
+        await person.seen("the other's key", lambda sas=sas: sas.state == SasState.key_received)
     same("the emoji", mine.get_emoji(), theirs.get_emoji())
     for person, sas in ((alice, mine), (bob, theirs)):
         await person.client.confirm_short_auth_string(sas.transaction_id)
