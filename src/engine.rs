@@ -185,6 +185,7 @@ impl Settings {
                 bucket: config.time.bucket.0,
                 messages,
                 default_version: config.rooms.default_version.clone(),
+                versions: config.rooms.versions.clone(),
             },
             media: media::Policy {
                 directory: data(config).join("media"),

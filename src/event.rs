@@ -39,8 +39,16 @@ pub const MAX_FIELD_BYTES: usize = 255;
 
 /// The room versions this server creates, joins and answers for, oldest first.
 ///
-/// Everything else reads [`RoomVersionRules`], so an entry here is all it takes to enable another version from 6 on.
-pub const SUPPORTED: [RoomVersionId; 3] = [RoomVersionId::V10, RoomVersionId::V11, RoomVersionId::V12];
+/// Versions 1 to 5 need what ruma does not have: the first state resolution, and JSON that is not canonical.
+pub const SUPPORTED: [RoomVersionId; 7] = [
+    RoomVersionId::V6,
+    RoomVersionId::V7,
+    RoomVersionId::V8,
+    RoomVersionId::V9,
+    RoomVersionId::V10,
+    RoomVersionId::V11,
+    RoomVersionId::V12,
+];
 
 /// The version of rooms whose creator asks for none.
 pub const DEFAULT_VERSION: RoomVersionId = RoomVersionId::V12;

@@ -13,6 +13,7 @@ use figment::{
     error::Kind,
     providers::{Format, Serialized, Toml},
 };
+use ruma::room_version_rules::RoomVersionDisposition;
 
 use super::{Config, Profile, SECTIONS, Secret};
 use crate::secret::SecretText;
@@ -122,7 +123,7 @@ impl Config {
                 "rooms.default_version",
                 "expected one of `rooms.versions`",
             ),
-            (!self.rooms.versions.iter().all(is_supported), "rooms.versions", "expected versions \"10\" to \"12\""),
+            (!self.rooms.versions.iter().all(is_supported), "rooms.versions", "expected versions \"6\" to \"12\""),
             (
                 !self.turn.uris.is_empty() && self.turn.secret.is_none(),
                 "turn.secret",
@@ -137,9 +138,13 @@ impl Config {
     }
 }
 
-/// Versions with state resolution 2 and strict canonical JSON.
+/// Stable versions with state resolution 2 and strict canonical JSON.
 fn is_supported(version: &ruma::RoomVersionId) -> bool {
-    version.as_str().parse::<u8>().is_ok_and(|number| (10..=12).contains(&number))
+    version.rules().is_some_and(|rules| {
+        rules.disposition == RoomVersionDisposition::Stable
+            && rules.state_res.v2_rules().is_some()
+            && rules.authorization.strict_canonical_json
+    })
 }
 
 fn read_secret(key: &str, value: &mut Option<Secret>, file: Option<&PathBuf>) -> Result<(), Error> {
@@ -291,7 +296,7 @@ mod tests {
             ("[retention]\nmin = \"40d\"", "retention.default"),
             ("[retention]\nto_device = \"1d\"", "retention.to_device"),
             ("[rooms]\nversions = [\"5\"]\ndefault_version = \"5\"", "rooms.versions"),
-            ("[rooms]\nversions = [\"9\", \"12\"]", "rooms.versions"),
+            ("[rooms]\nversions = [\"org.example.13\", \"12\"]", "rooms.versions"),
             ("[server]\nlisten = []", "server.listen"),
             ("[server]\nlisten_tls = [\"127.0.0.1:1\"]", "server.listen_tls"),
             ("[time]\nbucket = \"6m\"", "time.bucket"),

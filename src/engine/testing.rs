@@ -41,6 +41,7 @@ pub(crate) fn settings() -> Settings {
             bucket: Duration::from_secs(10),
             messages: Class::Month,
             default_version: RoomVersionId::V12,
+            versions: crate::event::SUPPORTED.to_vec(),
         },
         media: media::Policy {
             directory: std::env::temp_dir().join("lethe-no-media"),

@@ -5,6 +5,8 @@
 
 mod apply;
 mod auth;
+#[cfg(test)]
+mod properties;
 mod resolve;
 mod state;
 #[cfg(test)]

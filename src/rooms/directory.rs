@@ -206,7 +206,7 @@ pub(super) fn card(room: &Room) -> Value {
             card[field] = Value::String(text);
         }
     }
-    if let Access::Restricted(rooms) = state.access() {
+    if let Access::Restricted(rooms) = view.access() {
         card["allowed_room_ids"] = json!(rooms);
     }
     card

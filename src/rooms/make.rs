@@ -62,6 +62,9 @@ impl Rooms {
         }
         self.check_room(creator, None)?;
         let version = wish.version.unwrap_or_else(|| self.policy.default_version.clone());
+        if !self.policy.versions.contains(&version) {
+            return Err(Error::UnsupportedVersion);
+        }
         let id = self.fresh_id(&version)?;
         for user in wish.invite.iter().filter(|user| **user != creator.user_id) {
             self.check_invitee(user)?;

@@ -11,7 +11,7 @@ use ruma::{
 
 use super::{
     bodies::{Bodies, Body, RECENT, Text, Whole, as_redacted},
-    core::StateMap,
+    core::{Access, StateMap},
     entry::{Entry, Heads, Tags},
     ledger::RoomLedger,
 };
@@ -142,6 +142,12 @@ impl View {
         self.relations.get(&key).into_iter().flatten().filter_map(|position| self.at(*position))
     }
 
+    /// Whether events relate to this one, whether it has expired or not.
+    #[must_use]
+    pub fn has_children(&self, id: &EventId) -> bool {
+        EventKey::of(id).is_some_and(|key| self.relations.contains_key(&key))
+    }
+
     /// Every event that others relate to and that has not expired.
     pub fn parents(&self) -> impl Iterator<Item = &Entry> {
         self.relations.keys().filter_map(|key| self.entry(&key.id()))
@@ -218,10 +224,22 @@ impl View {
         entry.map(Entry::id)
     }
 
-    /// The state after an entry.
+    /// The state before the entry at `index`; the present one behind the last.
+    #[must_use]
+    pub fn state_before(&self, index: usize) -> Arc<StateMap> {
+        Arc::clone(self.timeline.get(index).map_or(&self.state, |entry| &entry.before))
+    }
+
+    /// The state after the entry at `index`.
     #[must_use]
     pub fn state_after(&self, index: usize) -> Arc<StateMap> {
-        Arc::clone(self.timeline.get(index + 1).map_or(&self.state, |next| &next.before))
+        self.state_before(index + 1)
+    }
+
+    /// Who may enter now without being asked in.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        self.state.access(&self.rules.authorization)
     }
 
     /// Whether `user` is joined now.

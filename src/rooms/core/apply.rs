@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use ruma::{
-    EventId, OwnedEventId, OwnedRoomId, OwnedUserId, ServerName, UserId, events::room::member::MembershipState,
+    EventId, OwnedEventId, OwnedRoomId, OwnedUserId, ServerName, UserId,
+    events::room::member::MembershipState,
+    room_version_rules::{AuthorizationRules, RoomVersionRules},
 };
 
 use super::{Access, StateMap};
@@ -45,9 +47,9 @@ pub struct Applied {
     pub effects: Vec<Effect>,
 }
 
-/// The effects of an allowed event on the state before it. `server` is this server's name.
+/// The effects of an allowed event on the state before it, in a room of these rules. `server` is this server's name.
 #[must_use]
-pub fn apply(event: &Arc<Event>, before: &StateMap, server: &ServerName) -> Applied {
+pub fn apply(event: &Arc<Event>, before: &StateMap, rules: &RoomVersionRules, server: &ServerName) -> Applied {
     let mut effects = Vec::new();
     let mut state = before.clone();
     if event.is_rejected() {
@@ -62,7 +64,7 @@ pub fn apply(event: &Arc<Event>, before: &StateMap, server: &ServerName) -> Appl
     effects.push(Effect::State(replaced.map(Event::id).map(EventId::to_owned)));
     match event.kind() {
         "m.room.member" => membership(event, replaced, before, &state, server, &mut effects),
-        "m.room.join_rules" => access(before, &state, &mut effects),
+        "m.room.join_rules" => access(before, &state, &rules.authorization, &mut effects),
         "m.room.tombstone" if event.state_key() == Some("") => effects.push(Effect::Replaced(state.replacement())),
         _ => {}
     }
@@ -96,8 +98,8 @@ fn membership(
     }
 }
 
-fn access(before: &StateMap, after: &StateMap, effects: &mut Vec<Effect>) {
-    let (from, to) = (before.access(), after.access());
+fn access(before: &StateMap, after: &StateMap, rules: &AuthorizationRules, effects: &mut Vec<Effect>) {
+    let (from, to) = (before.access(rules), after.access(rules));
     if from != to {
         let rotates = !to.covers(&from);
         effects.push(Effect::Access(to));

@@ -242,13 +242,24 @@ impl StateMap {
         self.text("m.room.join_rules", "join_rule").unwrap_or_else(|| "invite".to_owned())
     }
 
-    /// Who may enter without being asked in.
+    /// Who may enter without being asked in: a join rule that the room's version does not know lets nobody in.
     #[must_use]
-    pub fn access(&self) -> Access {
+    pub fn access(&self, rules: &AuthorizationRules) -> Access {
         match self.join_rule().as_str() {
             "public" => Access::Public,
-            "restricted" | "knock_restricted" => Access::Restricted(self.admitting_rooms()),
+            "restricted" if rules.restricted_join_rule => Access::Restricted(self.admitting_rooms()),
+            "knock_restricted" if rules.knock_restricted_join_rule => Access::Restricted(self.admitting_rooms()),
             _ => Access::Invite,
+        }
+    }
+
+    /// Whether strangers may ask to be let in.
+    #[must_use]
+    pub fn takes_knocks(&self, rules: &AuthorizationRules) -> bool {
+        match self.join_rule().as_str() {
+            "knock" => rules.knocking,
+            "knock_restricted" => rules.knock_restricted_join_rule,
+            _ => false,
         }
     }
 
