@@ -42,6 +42,7 @@ impl Engine {
 
     /// Gives everybody who changed a new generation.
     pub async fn renew(&self) {
+        self.rooms.open_admitted().await;
         for account in self.accounts.all_open() {
             if let Err(error) = self.accounts.renew_generation(&account).await {
                 log::warn!("an account got no new generation", reason = reason(error));

@@ -65,7 +65,7 @@ impl Rooms {
         let entry = VaultRoom { slot, keys: vec![key.clone()], fact: Fact::Joined };
         let room_id = id.clone();
         creator.vault.change(&self.journals, |_| vec![VaultChange::Room(room_id, Some(entry))]).await?;
-        if writer.view.state.access() == Access::Public {
+        if writer.view.access() == Access::Public {
             let (room_id, public) = (id.clone(), PublicRoom { slot, key });
             self.house.change(|_| vec![HouseChange::Public(room_id, Some(public))]).await?;
         }
@@ -76,6 +76,7 @@ impl Rooms {
         owner.settle();
         let room = Arc::new(Room::assemble(owner, view, transactions));
         self.enter(&room);
+        self.spread(&room, &Access::Invite).await;
         for (user, membership) in self.local_members(&room.view()) {
             if membership == MembershipState::Invite {
                 let stripped = stripped_state(&room.view().state, &user);

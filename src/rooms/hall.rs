@@ -48,6 +48,8 @@ pub struct Policy {
     pub messages: Class,
     /// The version of new rooms.
     pub default_version: RoomVersionId,
+    /// The versions rooms can be made in.
+    pub versions: Vec<RoomVersionId>,
 }
 
 /// Every room.
@@ -126,6 +128,11 @@ impl Rooms {
         {
             return Ok(room);
         }
+        for entry in self.kept_for(account, id) {
+            if let Some(room) = self.open_with(id, entry.slot, &[entry.key]).await? {
+                return Ok(room);
+            }
+        }
         Err(Error::UnknownRoom)
     }
 
@@ -150,7 +157,7 @@ impl Rooms {
     }
 
     /// Opens the room with the first of `keys` that fits; `None` when none does.
-    async fn open_with(&self, id: &RoomId, slot: SlotId, keys: &[Key]) -> Result<Option<Arc<Room>>, Error> {
+    pub(super) async fn open_with(&self, id: &RoomId, slot: SlotId, keys: &[Key]) -> Result<Option<Arc<Room>>, Error> {
         if !self.journals.slots.contains(&slot) {
             return Ok(None);
         }
@@ -286,8 +293,9 @@ impl Rooms {
         holders
     }
 
-    /// Wakes the syncs of every open local member.
+    /// Wakes the syncs of every open local member, and whoever looks in from outside.
     pub fn notify(&self, room: &Room) {
+        room.announce();
         for (user, _) in self.local_members(&room.view()) {
             if let Some(account) = self.accounts.open(&user) {
                 account.notify();

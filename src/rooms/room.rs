@@ -9,11 +9,12 @@ use std::{
     },
 };
 
+use imbl::OrdMap;
 use parking_lot::RwLock;
 use ruma::{
     OwnedRoomId, RoomVersionId, UserId, events::room::member::MembershipState, room_version_rules::RoomVersionRules,
 };
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::{
     bodies::{Body, RECENT},
@@ -26,9 +27,11 @@ use super::{
 };
 use crate::{
     event::{Digest, Event},
+    house::PublicRoom,
     journal::{Error, Journals, Owner, Position, Stream},
     pseudonym::MemberId,
     seal::slots::SlotId,
+    secret::Key,
 };
 
 /// A room whose key is in RAM.
@@ -45,6 +48,11 @@ pub struct Room {
     pub typing: Typing,
     pub(super) writer: OneWriter,
     view: RwLock<Arc<View>>,
+    news: watch::Sender<()>,
+    /// RK, beside the writer for who must not wait for it.
+    key: RwLock<Key>,
+    /// What the ledger keeps of the restricted rooms this one admits to.
+    pub(super) kept: RwLock<OrdMap<OwnedRoomId, PublicRoom>>,
 }
 
 /// What the one writer of a room works on.
@@ -167,6 +175,9 @@ impl Room {
             rules: Arc::clone(&owner.ledger.rules),
             typing: Typing::default(),
             view: RwLock::new(Arc::new(view.clone())),
+            news: watch::Sender::new(()),
+            key: RwLock::new(owner.identity().key.clone()),
+            kept: RwLock::new(owner.ledger.admits.clone()),
             writer: OneWriter {
                 writer: Mutex::new(Writer { owner, view, transactions, mailed: BTreeSet::new(), gone: false }),
                 stopped: AtomicBool::new(false),
@@ -177,6 +188,26 @@ impl Room {
     /// Whether memory and disk may differ, or the room is gone: whoever finds the room must open it again.
     pub(super) fn is_stopped(&self) -> bool {
         self.writer.stopped.load(Ordering::Acquire)
+    }
+
+    /// RK as of the last rotation.
+    pub(super) fn key(&self) -> Key {
+        self.key.read().clone()
+    }
+
+    /// Notes that RK was replaced.
+    pub(super) fn rekey(&self, key: &Key) {
+        self.key.write().clone_from(key);
+    }
+
+    /// A receiver that sees every later event: for who looks in from outside. Subscribe before the first look.
+    pub fn subscribe(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
+    }
+
+    /// Wakes who looks in from outside.
+    pub(super) fn announce(&self) {
+        self.news.send_replace(());
     }
 
     /// The room as it is.

@@ -39,13 +39,13 @@ impl Rooms {
         let made = self.make(&mut writer, draft, transaction)?;
         let id = made.event.id().to_owned();
         let event = Arc::clone(&made.event);
-        let before = writer.view.state.access();
-        let applied = apply(&event, &writer.view.state, &self.policy.server_name);
-        let after = applied.state.access();
+        let before = writer.view.access();
+        let applied = apply(&event, &writer.view.state, &room.rules, &self.policy.server_name);
+        let after = applied.state.access(&room.rules.authorization);
         let out = out_of(&applied.effects);
         // While a room stays public its key is no secret among the accounts here (keys.md M13).
-        let rotates =
-            applied.effects.contains(&Effect::RotateKey) && (before, &after) != (Access::Public, &Access::Public);
+        let stays_public = (&before, &after) == (&Access::Public, &Access::Public);
+        let rotates = applied.effects.contains(&Effect::RotateKey) && !stays_public;
 
         if applied.effects.contains(&Effect::Deserted) {
             self.shred(room, &mut writer).await?;
@@ -58,10 +58,14 @@ impl Rooms {
             self.put(&mut writer, made, partition, &mut batch)?;
             self.settle(room, &mut writer, batch).await?;
         }
-        if !writer.gone {
+        let gone = writer.gone;
+        if !gone {
             self.place_key(room, &writer).await?;
         }
         drop(writer);
+        if !gone {
+            self.spread(room, &before).await;
+        }
         if let Some(out) = &out {
             self.show_out(room, out, &event).await?;
         }
@@ -116,6 +120,7 @@ impl Rooms {
         let mut after = Batch::default();
         writer.owner.adopt(&self.journals, prepared, &mut after);
         self.show(writer, made, position);
+        room.rekey(&key);
         room.publish(writer);
         let confirmed = self.drop_old_keys(room, &key, staying, writer, generation).await?;
         writer.owner.change(&self.journals, confirmed, &mut after)?;
@@ -170,7 +175,7 @@ impl Rooms {
     /// Sees to it that the key lies in the house exactly while the room is public. After the event that says so: a cut
     /// between the two leaves a public room that waits for a member, never a private one that anybody here opens.
     async fn place_key(&self, room: &Room, writer: &Writer) -> Result<(), Error> {
-        let public = writer.view.state.access() == Access::Public;
+        let public = writer.view.access() == Access::Public;
         let key = writer.owner.identity().key.clone();
         let entry = public.then(|| PublicRoom { slot: room.slot, key });
         let house = self.house.view()?;
@@ -209,6 +214,8 @@ impl Rooms {
     /// Sees to it that every local member who lives has the room's key, and confirms who is known to have it. `coming`
     /// is about to be open.
     pub(super) async fn heal(&self, room: &Arc<Room>, coming: Option<&Arc<Account>>) -> Result<(), Error> {
+        self.spread(room, &Access::Invite).await;
+        self.refresh_kept(room).await;
         let house = self.house.view()?;
         let mut writer = room.writer.lock().await;
         if writer.gone {
