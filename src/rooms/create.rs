@@ -142,7 +142,7 @@ pub fn plan(request: &CreateRoom) -> Result<Plan, CreateError> {
         drafts.add("m.room.name", "", object([("name", text(name))]));
     }
     if let Some(topic) = request.topic.as_deref().filter(|topic| !topic.is_empty()) {
-        drafts.add("m.room.topic", "", object([("topic", text(topic))]));
+        drafts.add("m.room.topic", "", topic_content(topic));
     }
     for person in &request.invite {
         drafts.add("m.room.member", person.user.as_str(), member_content(person, "invite", request.is_direct));
@@ -294,6 +294,12 @@ fn member_content(person: &Person, membership: &str, is_direct: bool) -> Canonic
         content.insert("is_direct".to_owned(), Json::Bool(true));
     }
     content
+}
+
+/// A topic in its plain form, and once more as one of the forms it could have (spec: `m.room.topic`).
+fn topic_content(topic: &str) -> CanonicalJsonObject {
+    let plain = Json::Array(vec![Json::Object(object([("body", text(topic))]))]);
+    object([("m.topic", Json::Object(object([("m.text", plain)]))), ("topic", text(topic))])
 }
 
 fn object<const N: usize>(fields: [(&str, Json); N]) -> CanonicalJsonObject {

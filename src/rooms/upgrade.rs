@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use ruma::{
-    CanonicalJsonObject, Int, OwnedRoomId, OwnedUserId, RoomVersionId, canonical_json::CanonicalJsonValue as Json,
+    CanonicalJsonObject, Int, OwnedRoomId, OwnedUserId, RoomVersionId, UserId,
+    canonical_json::CanonicalJsonValue as Json, events::room::member::MembershipState,
 };
 
 use super::{
     Error,
-    create::{InitialState, Preset},
+    create::{InitialState, MAX_INITIAL_STATE, Preset},
     hall::Rooms,
     make::Wish,
+    membership::Change,
     room::Room,
 };
 use crate::{
@@ -19,8 +21,8 @@ use crate::{
     house::{Alias, HouseChange},
 };
 
-/// State that goes with the room, by type; the state keys of the last are kept.
-const COPIED: [&str; 10] = [
+/// State that goes with the room, by type, with its state keys.
+const COPIED: [&str; 11] = [
     "m.room.join_rules",
     "m.room.history_visibility",
     "m.room.guest_access",
@@ -30,8 +32,11 @@ const COPIED: [&str; 10] = [
     "m.room.encryption",
     "m.room.server_acl",
     "m.room.retention",
+    "m.space.parent",
     "m.space.child",
 ];
+/// The state events and bans that go with a room: a space has some hundred rooms, and a ban list as many names.
+const MOST_COPIED: usize = 1000;
 
 impl Rooms {
     /// Replaces `old` by a new room of `version`; answers when the old one points at it.
@@ -48,17 +53,37 @@ impl Rooms {
         if view.state.power_of(user, rules) < view.state.power_to_send("m.room.tombstone", true, rules) {
             return Err(Error::Forbidden);
         }
-        let wish = successor(old, account, version, &additional)?;
+        let copied = COPIED.iter().flat_map(|kind| view.state.of_kind(kind)).filter_map(|event| copy(event));
+        let mut first: Vec<InitialState> = copied.take(MOST_COPIED).collect();
+        let rest = first.split_off(first.len().min(MAX_INITIAL_STATE));
+        let wish = Wish { initial_state: first, ..successor(old, account, version, &additional)? };
         let new = self.create(account, wish).await?;
+        self.furnish(old, &new, user, rest).await?;
         let content =
             object([("body", text("This room has been replaced")), ("replacement_room", text(new.id.as_str()))]);
         self.send(old, Draft::state(&old.id, user, "m.room.tombstone", "", content), None).await?;
         self.hand_on(old, &new, account).await?;
+        self.bring_all_along(old).await;
         if let Some(content) = quietened(old) {
             // Who may replace a room need not be able to silence it.
             let _ = self.send(old, Draft::state(&old.id, user, "m.room.power_levels", "", content), None).await;
         }
         Ok(new.id.clone())
+    }
+
+    /// Gives the new room more state than fits into its foundation, and the old one's bans: who was kept out stays out.
+    async fn furnish(&self, old: &Room, new: &Arc<Room>, user: &UserId, state: Vec<InitialState>) -> Result<(), Error> {
+        for InitialState { kind, state_key, content } in state {
+            self.send(new, Draft::state(&new.id, user, &kind, &state_key, content), None).await?;
+        }
+        let view = old.view();
+        let banned = view.state.members().filter(|(_, membership, _)| *membership == MembershipState::Ban);
+        for (target, _, event) in banned.take(MOST_COPIED) {
+            let change = Change { reason: event.content_str("reason"), ..Change::default() };
+            // Nobody bans a creator, and who was made one meanwhile is welcome.
+            let _ = self.put_out(new, user, target, true, change).await;
+        }
+        Ok(())
     }
 
     /// Makes the old room's aliases and its place in the directory the new one's.
@@ -125,13 +150,14 @@ fn successor(old: &Room, account: &Account, version: RoomVersionId, additional: 
             users.insert(account.user_id.to_string(), Json::Integer(Int::from(100)));
         }
     }
-    let copied = COPIED.iter().flat_map(|kind| view.state.of_kind(kind)).filter_map(|event| copy(event));
+    if rules.integer_power_levels {
+        levels.values_mut().for_each(as_integers);
+    }
     Ok(Wish {
         version: Some(version),
         preset: Some(Preset::Private),
         creation_content: creation,
         power_level_content_override: levels,
-        initial_state: copied.take(super::create::MAX_INITIAL_STATE).collect(),
         ..Wish::default()
     })
 }
@@ -142,9 +168,22 @@ fn copy(event: &Event) -> Option<InitialState> {
     (!content.is_empty()).then(|| InitialState { kind: event.kind().to_owned(), state_key, content })
 }
 
+/// Levels that older versions let stand as text, as the numbers they mean.
+fn as_integers(level: &mut Json) {
+    match level {
+        Json::String(text) => {
+            let number = text.trim().parse::<i64>().ok().and_then(|number| Int::try_from(number).ok());
+            *level = number.map_or(Json::Null, Json::Integer);
+        }
+        Json::Object(levels) => levels.values_mut().for_each(as_integers),
+        _ => {}
+    }
+}
+
 /// Power levels under which nobody but moderators speaks or invites.
 fn quietened(old: &Room) -> Option<CanonicalJsonObject> {
     let mut levels: CanonicalJsonObject = old.view().state.power_levels()?.content_as()?;
+    levels.values_mut().for_each(as_integers);
     let level = |field: &str, levels: &CanonicalJsonObject| match levels.get(field) {
         Some(Json::Integer(level)) => i64::from(*level),
         _ => 0,
