@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use ruma::{
-    UInt,
-    api::client::{room::get_summary::v1 as get_summary, space::get_hierarchy::v1 as get_hierarchy},
-};
+use ruma::api::client::{room::get_summary::v1 as get_summary, space::get_hierarchy::v1 as get_hierarchy};
 use serde_json::{Value, json};
 
 use crate::{
     api::{Routes, Ruma, RumaRouter, Services, json::Json},
     error::Error,
-    rooms::spaces::{MAX_PAGE, Walk},
+    rooms::{
+        TreeToken,
+        spaces::{MAX_DEPTH, MAX_PAGE, Walk},
+    },
 };
 
 pub(super) fn routes(router: Routes) -> Routes {
@@ -34,19 +34,26 @@ async fn summary(services: Arc<Services>, request: Ruma<get_summary::Request>) -
 
 /// `GET /_matrix/client/v1/rooms/{roomId}/hierarchy`
 async fn hierarchy(services: Arc<Services>, request: Ruma<get_hierarchy::Request>) -> Result<Json, Error> {
-    let body = &request.body;
-    let number = |value: UInt| usize::try_from(u64::from(value)).unwrap_or(usize::MAX);
-    let skip = body.from.as_deref().map_or(Ok(0), str::parse);
-    let walk = Walk {
-        suggested_only: body.suggested_only,
-        max_depth: body.max_depth.map(number),
-        skip: skip.map_err(|_| Error::invalid_param("There is no such page"))?,
-        limit: body.limit.map_or(MAX_PAGE, number).clamp(1, MAX_PAGE),
+    let (body, rooms) = (&request.body, &services.engine.rooms);
+    let space = &body.room_id;
+    let depth = body.max_depth.map_or(MAX_DEPTH, |depth| u8::try_from(depth).unwrap_or(MAX_DEPTH).min(MAX_DEPTH));
+    let asked = TreeToken { shown: 0, depth, suggested: body.suggested_only };
+    let from = match body.from.as_deref() {
+        None => asked,
+        Some(from) => {
+            let token = rooms.read_tree_token(space, from);
+            let token = token.ok_or_else(|| Error::invalid_param("There is no such page"))?;
+            if (body.max_depth.is_some() && token.depth != depth) || (body.suggested_only && !token.suggested) {
+                return Err(Error::invalid_param("The pages of a tree are walked in one way"));
+            }
+            token
+        }
     };
-    let (shown, more) = services.engine.rooms.hierarchy(&body.room_id, request.session.account(), &walk).await?;
-    let mut answer = json!({"rooms": shown});
-    if more {
-        answer["next_batch"] = Value::String(walk.skip.saturating_add(walk.limit).to_string());
+    let limit = body.limit.map_or(MAX_PAGE, |limit| usize::try_from(limit).unwrap_or(MAX_PAGE)).clamp(1, MAX_PAGE);
+    let found = rooms.hierarchy(space, request.session.account(), &Walk { from, limit }).await?;
+    let mut answer = json!({"rooms": found.rooms});
+    if let Some(next) = found.next {
+        answer["next_batch"] = Value::String(rooms.tree_token(space, next));
     }
     Ok(Json(answer))
 }

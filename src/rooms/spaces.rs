@@ -6,7 +6,7 @@ use ruma::{OwnedRoomId, RoomId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Error, directory::card, hall::Rooms, room::Room};
+use super::{Error, directory::card, hall::Rooms, room::Room, token::TreeToken};
 use crate::{
     accounts::Account,
     event::{Event, to_client},
@@ -17,18 +17,22 @@ pub const MAX_PAGE: usize = 50;
 /// The most rooms a walk visits: a space is a list that people read.
 const MAX_ROOMS: usize = 1000;
 /// The most levels a walk descends.
-const MAX_DEPTH: usize = 16;
+pub const MAX_DEPTH: u8 = 16;
 
 /// What to show of a tree.
 pub struct Walk {
-    /// Only children that are suggested.
-    pub suggested_only: bool,
-    /// How many levels below the root.
-    pub max_depth: Option<usize>,
-    /// How many rooms were shown before.
-    pub skip: usize,
+    /// Where it goes on, and how deep and by which children it goes.
+    pub from: TreeToken,
     /// The most rooms.
     pub limit: usize,
+}
+
+/// A page of a tree.
+pub struct Branch {
+    /// Rooms, each before its children.
+    pub rooms: Vec<Value>,
+    /// Where the next page starts; none behind the last room.
+    pub next: Option<TreeToken>,
 }
 
 #[derive(Deserialize)]
@@ -42,18 +46,17 @@ struct Child {
 }
 
 impl Rooms {
-    /// A page of the tree under `start`, each room before its children, and whether there is more.
-    pub async fn hierarchy(&self, start: &RoomId, account: &Account, walk: &Walk) -> Result<(Vec<Value>, bool), Error> {
+    /// A page of the tree under `start`, depth first.
+    pub async fn hierarchy(&self, start: &RoomId, account: &Account, walk: &Walk) -> Result<Branch, Error> {
         let top = self.reach(start, account).await.map_err(Error::hide_unknown)?;
         if !self.may_know(&top, &account.user_id) {
             return Err(Error::NotJoined);
         }
-        let depth = walk.max_depth.unwrap_or(MAX_DEPTH).min(MAX_DEPTH);
-        // A client names any number as the place where it was.
-        let end = walk.skip.saturating_add(walk.limit);
+        let Walk { from: TreeToken { shown, depth, suggested }, limit } = *walk;
+        let (skip, mut passed) = (usize::from(shown), 0);
         let mut seen: BTreeSet<OwnedRoomId> = BTreeSet::new();
         let mut waiting = vec![(start.to_owned(), 0)];
-        let mut shown = Vec::new();
+        let mut rooms = Vec::new();
         while let Some((id, level)) = waiting.pop() {
             if seen.len() >= MAX_ROOMS || !seen.insert(id.clone()) {
                 continue;
@@ -62,21 +65,26 @@ impl Rooms {
             if !self.may_know(&room, &account.user_id) {
                 continue;
             }
-            let children = if level < depth { children(&room, walk.suggested_only) } else { Vec::new() };
-            let below = children.iter().rev().filter_map(|event| RoomId::parse(event.state_key()?).ok());
-            waiting.extend(below.map(|id| (id, level + 1)));
-            shown.push(entry(&room, walk.suggested_only));
-            if shown.len() > end {
-                break;
+            if rooms.len() == limit {
+                let shown = u16::try_from(skip + limit).unwrap_or(u16::MAX);
+                return Ok(Branch { rooms, next: Some(TreeToken { shown, depth, suggested }) });
             }
+            let children = children(&room, suggested);
+            if level < depth.min(MAX_DEPTH) {
+                let below = children.iter().rev().filter_map(|event| RoomId::parse(event.state_key()?).ok());
+                waiting.extend(below.map(|id| (id, level + 1)));
+            }
+            if passed >= skip {
+                rooms.push(entry(&room, &children));
+            }
+            passed += 1;
         }
-        let more = shown.len() > end;
-        Ok((shown.into_iter().skip(walk.skip).take(walk.limit).collect(), more))
+        Ok(Branch { rooms, next: None })
     }
 }
 
-fn entry(room: &Room, suggested_only: bool) -> Value {
-    let state: Vec<Value> = children(room, suggested_only).iter().filter_map(|event| stripped(event)).collect();
+fn entry(room: &Room, children: &[Arc<Event>]) -> Value {
+    let state: Vec<Value> = children.iter().filter_map(|event| stripped(event)).collect();
     let mut entry = card(room);
     entry["children_state"] = json!(state);
     entry

@@ -139,6 +139,19 @@ async fn a_space_shows_its_rooms() {
     let next = first["next_batch"].as_str().expect("a token");
     let last = walk(&bob, &format!("limit=3&from={next}")).await;
     assert!(shown(&last) == ["tea"] && last.get("next_batch").is_none());
+    let shallow = walk(&bob, "max_depth=1").await;
+    let links = shallow["rooms"][1]["children_state"].as_array().map(Vec::len);
+    assert_eq!(links, Some(2), "links are shown where the walk ends");
+    let page = |rest: &str| format!("/_matrix/client/v1/{}", at(&root, &format!("hierarchy?{rest}")));
+    for rest in ["from=x".to_owned(), format!("from={next}&max_depth=1"), format!("from={next}&suggested_only=true")] {
+        bob.get(&page(&rest)).await.refused(400, "M_INVALID_PARAM");
+    }
+    let elsewhere = format!("/_matrix/client/v1/{}", at(&inner, &format!("hierarchy?from={next}")));
+    bob.get(&elsewhere).await.refused(400, "M_INVALID_PARAM");
+    let one = walk(&bob, "limit=1&max_depth=1").await;
+    let then = walk(&bob, &format!("from={}", one["next_batch"].as_str().expect("a token"))).await;
+    assert_eq!(shown(&then), ["inner", "tea"], "the next page goes as deep as the first");
+    bob.get(&page("limit=0")).await.ok();
     let closed = format!("/_matrix/client/v1/{}", at(&closed, "hierarchy"));
     bob.get(&closed).await.refused(403, "M_FORBIDDEN");
     say(&alice, &tea, "found").await;
