@@ -18,7 +18,7 @@ use ruma::{
 use crate::{
     api::{Routes, Ruma, RumaRouter, Services, Session},
     error::Error,
-    sync::classic::{Answer, Ask, Error as SyncError, Filter},
+    sync::classic::{Answer, Ask, Error as SyncError, Filter, StateAt},
 };
 
 pub(super) fn routes(router: Routes) -> Routes {
@@ -27,12 +27,19 @@ pub(super) fn routes(router: Routes) -> Routes {
 
 /// `GET /_matrix/client/v3/sync`
 async fn sync(services: Arc<Services>, request: Ruma<Request>) -> Result<Synced, Error> {
+    let proposed = request.parameter("org.matrix.msc4222.use_state_after").is_some_and(|asked| asked == "true");
     let Request { filter, since, full_state, timeout, use_state_after, .. } = request.body;
+    let state_at = match (use_state_after, proposed) {
+        (true, _) => StateAt::End,
+        (false, true) => StateAt::EndAsProposed,
+        (false, false) => StateAt::Start,
+    };
     let ask = Ask {
         since,
         filter: filter_of(&request.session, filter)?,
         full_state,
-        use_state_after,
+        state_at,
+        takes_messages: true,
         timeout: timeout.unwrap_or_default(),
     };
     let answer = services.engine.syncs.sync(&request.session.inner, ask, services.stopping.clone()).await?;

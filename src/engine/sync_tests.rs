@@ -14,7 +14,7 @@ use crate::{
     accounts::{Addressed, LoggedIn, Session},
     event::{Draft, build::content_from},
     rooms::{Change, Room},
-    sync::classic::{Ask, Error, Filter},
+    sync::classic::{Ask, Error, Filter, StateAt},
 };
 
 async fn room(engine: &Engine, by: &Session, with: &[&Session]) -> Arc<Room> {
@@ -41,7 +41,14 @@ async fn message(engine: &Engine, to: &Session, text: &str) {
 async fn try_sync(engine: &Engine, who: &Session, since: Option<&Value>) -> Result<Value, Error> {
     let since = since.map(|answer| answer["next_batch"].as_str().unwrap().to_owned());
     let filter = Filter::stored(&json!({"room": {"state": {"lazy_load_members": true}}})).unwrap();
-    let ask = Ask { since, filter, full_state: false, use_state_after: false, timeout: Duration::ZERO };
+    let ask = Ask {
+        since,
+        filter,
+        full_state: false,
+        state_at: StateAt::Start,
+        takes_messages: true,
+        timeout: Duration::ZERO,
+    };
     let (_stop, stopping) = watch::channel(false);
     let answer = engine.syncs.sync(who, ask, stopping).await?;
     Ok(serde_json::to_value(&answer).unwrap())
@@ -183,7 +190,14 @@ async fn a_wait_that_is_dropped_leaves_nothing_behind() {
     let held = Arc::strong_count(&al.session.account);
     for _ in 0..20 {
         let timeout = Duration::from_mins(1);
-        let ask = Ask { since: since.clone(), filter: filter(), full_state: false, use_state_after: false, timeout };
+        let ask = Ask {
+            since: since.clone(),
+            filter: filter(),
+            full_state: false,
+            state_at: StateAt::Start,
+            takes_messages: true,
+            timeout,
+        };
         let waiting = engine.syncs.sync(&al.session, ask, stopping.clone());
         assert!(tokio::time::timeout(Duration::from_millis(1), waiting).await.is_err());
     }

@@ -20,7 +20,10 @@ use tokio::sync::watch;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::token::SyncToken as Token;
-pub use self::{answer::Answer, filter::Filter};
+pub use self::{
+    answer::{Answer, State, StateAt, Timeline},
+    filter::Filter,
+};
 use self::{
     look::{Look, Seen, Since},
     point::Point,
@@ -70,8 +73,10 @@ pub struct Ask {
     pub filter: Filter,
     /// Whether it wants all state of every room.
     pub full_state: bool,
-    /// Whether it wants state at the end of timelines instead of their start.
-    pub use_state_after: bool,
+    /// Which state it wants beside timelines.
+    pub state_at: StateAt,
+    /// Whether it takes to-device messages: one that does not must not acknowledge any.
+    pub takes_messages: bool,
     /// How long it waits for something to happen.
     pub timeout: Duration,
 }
@@ -253,7 +258,8 @@ impl Syncs {
             session,
             filter: &ask.filter,
             full_state: ask.full_state,
-            after: ask.use_state_after,
+            state_at: ask.state_at,
+            takes_messages: ask.takes_messages,
             now: clock.now(),
             steady: clock.monotonic(),
             vault,

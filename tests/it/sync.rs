@@ -143,6 +143,11 @@ async fn a_gap_is_limited_and_its_state_is_told() {
     let seen = &after["rooms"]["join"][&room];
     assert!(seen.get("state").is_none());
     assert_eq!(types(&seen["state_after"]["events"]), ["m.room.name", "m.room.topic"]);
+    let proposed = format!("{query}&org.matrix.msc4222.use_state_after=true");
+    let after = sync_with(&bo, first["next_batch"].as_str(), &proposed).await;
+    let seen = &after["rooms"]["join"][&room];
+    assert!(seen.get("state").is_none() && seen.get("state_after").is_none());
+    assert_eq!(types(&seen["org.matrix.msc4222.state_after"]["events"]), ["m.room.name", "m.room.topic"]);
     let full = sync_with(&bo, gap["next_batch"].as_str(), "&full_state=true&timeout=30000").await;
     let seen = &full["rooms"]["join"][&room];
     assert!(types(&seen["state"]["events"]).contains(&"m.room.create"));

@@ -85,12 +85,9 @@ pub struct Joined {
     /// Who stands for the room.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
-    /// State at the start of the timeline.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<Events>,
-    /// State at its end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state_after: Option<Events>,
+    /// State beside the timeline.
+    #[serde(flatten)]
+    pub state: Option<State>,
     /// The newest events.
     pub timeline: Timeline,
     /// Receipts and typing.
@@ -102,6 +99,58 @@ pub struct Joined {
     /// Unread counts of threads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unread_thread_notifications: Option<BTreeMap<OwnedEventId, Unread>>,
+}
+
+/// The state beside a timeline, under the name its client asked for.
+#[derive(Serialize)]
+pub enum State {
+    /// At the start of the timeline.
+    #[serde(rename = "state")]
+    Before(Events),
+    /// At its end.
+    #[serde(rename = "state_after")]
+    After(Events),
+    /// At its end, by the name it had as a proposal (MSC4222).
+    #[serde(rename = "org.matrix.msc4222.state_after")]
+    AfterAsProposed(Events),
+}
+
+/// Which state a client wants beside a timeline.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum StateAt {
+    /// That at the start.
+    Start,
+    /// That at the end.
+    End,
+    /// That at the end, by the name it had as a proposal (MSC4222).
+    EndAsProposed,
+}
+
+impl StateAt {
+    /// Whether it is the state at the end.
+    #[must_use]
+    pub fn is_end(self) -> bool {
+        self != Self::Start
+    }
+
+    /// The state under the name asked for.
+    #[must_use]
+    pub fn name(self, events: Events) -> State {
+        match self {
+            Self::Start => State::Before(events),
+            Self::End => State::After(events),
+            Self::EndAsProposed => State::AfterAsProposed(events),
+        }
+    }
+}
+
+impl State {
+    /// The events.
+    #[must_use]
+    pub fn events(&self) -> &[Box<RawValue>] {
+        let (Self::Before(events) | Self::After(events) | Self::AfterAsProposed(events)) = self;
+        &events.events
+    }
 }
 
 /// Who stands for a room, and how many are in it.
@@ -160,12 +209,9 @@ pub struct Knocked {
 /// A room that was left.
 #[derive(Default, Serialize)]
 pub struct Left {
-    /// State at the start of the timeline.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<Events>,
-    /// State at its end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state_after: Option<Events>,
+    /// State beside the timeline.
+    #[serde(flatten)]
+    pub state: Option<State>,
     /// The last events up to the end of membership.
     pub timeline: Timeline,
     /// The user's own data on the room.

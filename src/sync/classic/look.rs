@@ -11,7 +11,7 @@ use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde_json::{Value, value::RawValue};
 
 use super::{
-    answer::{Answer, Events, Invited, Joined, Knocked, Left, Summary, Timeline},
+    answer::{Answer, Events, Invited, Joined, Knocked, Left, StateAt, Summary, Timeline},
     devices::Neighbours,
     ephemeral,
     filter::Filter,
@@ -56,8 +56,10 @@ pub(super) struct Look<'a> {
     pub(super) session: &'a Session,
     pub(super) filter: &'a Filter,
     pub(super) full_state: bool,
-    /// Whether state is wanted at the end of timelines.
-    pub(super) after: bool,
+    /// Which state is wanted beside timelines.
+    pub(super) state_at: StateAt,
+    /// Whether to-device messages are taken.
+    pub(super) takes_messages: bool,
     pub(super) now: Timestamp,
     pub(super) steady: Duration,
     pub(super) vault: Arc<VaultLedger>,
@@ -97,7 +99,9 @@ impl Look<'_> {
         if self.vault.count != before.vault || self.initial() || self.forgotten() {
             seen.answer.account_data.events = self.account_data(before.vault);
         }
-        self.to_device(&mut seen);
+        if self.takes_messages {
+            self.to_device(&mut seen);
+        }
         seen.answer.device_lists = self.device_lists(before, &near);
         self.key_counts(&mut seen);
         seen.point.vault = self.vault.count;
@@ -127,7 +131,7 @@ impl Look<'_> {
             viewer: Viewer { user: self.user(), device: Some(&self.session.device) },
             ignored: &self.ignored,
             now: self.now,
-            after: self.after,
+            after: self.state_at.is_end(),
         }
     }
 
@@ -175,16 +179,9 @@ impl Look<'_> {
         }
         point.counts = Some(counts);
         seen.point.rooms.insert(id.clone(), point);
-        let state = |events: &Option<Events>| events.as_ref().is_some_and(|events| !events.events.is_empty());
+        let has_state = news.state.as_ref().is_some_and(|state| !state.events().is_empty());
         let timeline = &news.timeline;
-        if fresh
-            || self.full_state
-            || told
-            || recounted
-            || timeline.limited
-            || !timeline.events.is_empty()
-            || state(&news.state)
-            || state(&news.state_after)
+        if fresh || self.full_state || told || recounted || timeline.limited || !timeline.events.is_empty() || has_state
         {
             seen.answer.rooms.join.insert(id.clone(), news);
         }
@@ -209,12 +206,7 @@ impl Look<'_> {
         }
         stretch.whole |= self.full_state;
         news.timeline = window.timeline(&stretch);
-        let state = window.state(&stretch, heroes, &mut point.members);
-        if self.after {
-            news.state_after = Some(state);
-        } else {
-            news.state = Some(state);
-        }
+        news.state = Some(self.state_at.name(window.state(&stretch, heroes, &mut point.members)));
     }
 
     fn summary(&self, view: &View) -> (Option<Summary>, Vec<OwnedUserId>) {
@@ -328,9 +320,8 @@ impl Look<'_> {
         let mut left = self.last_of(id, event, known, near).unwrap_or_else(|| {
             let events = serde_json::value::to_raw_value(event).into_iter().collect();
             let timeline = Timeline { events, limited: known.is_some(), prev_batch: None };
-            let (state, state_after) =
-                if self.after { (None, Some(Events::default())) } else { (Some(Events::default()), None) };
-            Left { state, state_after, timeline, account_data: Events::default() }
+            let state = Some(self.state_at.name(Events::default()));
+            Left { state, timeline, account_data: Events::default() }
         });
         if all {
             left.account_data.events = self.room_data(id, &RoomPoint::only(Told::Left));
@@ -357,8 +348,8 @@ impl Look<'_> {
         let mut news = Joined::default();
         near.parted(&view.state);
         self.place(&window, stretch, &mut point, &[], &mut news, &mut Neighbours::default());
-        let Joined { state, state_after, timeline, .. } = news;
-        Some(Left { state, state_after, timeline, account_data: Events::default() })
+        let Joined { state, timeline, .. } = news;
+        Some(Left { state, timeline, account_data: Events::default() })
     }
 
     /// A room the device knew and the account has nothing to do with any more: shredded, or left and forgotten.
