@@ -30,7 +30,9 @@ mod keys;
 mod login;
 mod media;
 mod membership;
+mod mutual_rooms;
 mod page_request;
+mod peeking;
 mod presence;
 mod profile;
 mod push;
@@ -103,6 +105,8 @@ fn families() -> Routes {
         login::routes,
         media::routes,
         membership::routes,
+        mutual_rooms::routes,
+        peeking::routes,
         presence::routes,
         profile::routes,
         push::routes,

@@ -2,6 +2,7 @@
 //!
 //! `core`, `create`, `visibility`, `relations` and `summary` are pure: no I/O, no clock, no tokio.
 
+mod admit;
 mod bodies;
 mod change_state;
 pub mod core;
@@ -16,8 +17,10 @@ pub mod history;
 pub mod ledger;
 mod make;
 mod membership;
+mod moved;
 mod profile;
 mod read;
+mod reading;
 pub mod relations;
 mod room;
 mod rotate;
@@ -42,7 +45,8 @@ pub use self::{
     make::Wish,
     membership::Change,
     read::thread_of,
+    reading::Reading,
     room::Room,
-    token::PageToken,
+    token::{PageToken, TreeToken},
     view::{Receipt, Transaction, View},
 };

@@ -34,6 +34,9 @@ const FEATURES: &[&str] = &[
     "org.matrix.msc3771",
     "org.matrix.msc3773",
     "org.matrix.msc3981",
+    // The rooms that two users share, and the name some clients look for.
+    "uk.half-shot.msc2666.query_mutual_rooms",
+    "uk.half-shot.msc2666.query_mutual_rooms.stable",
     // Filtering pages of a timeline by relation.
     "org.matrix.msc3874",
     // Mentions by intent.

@@ -25,7 +25,7 @@ use crate::{
     rooms::{
         Entry, Error as RoomError, View,
         history::{MAX_PAGE, Span, around, at_time, members_of, page_of, passes, seen},
-        show::{Viewer, show, show_state},
+        show::{Viewer, as_it_stands, show, show_state},
     },
 };
 
@@ -104,8 +104,9 @@ impl<'a> Shower<'a> {
         (entries, shown)
     }
 
-    fn state<T>(&self, event: &Arc<Event>) -> Raw<T> {
-        Raw::from_json(show_state(self.view, event, &self.viewer, self.now, Shape::Full))
+    pub(super) fn state<T>(&self, event: &Arc<Event>) -> Raw<T> {
+        let event = as_it_stands(self.view, event);
+        Raw::from_json(show_state(self.view, &event, &self.viewer, self.now, Shape::Full))
     }
 }
 
@@ -114,11 +115,10 @@ async fn get_messages(services: Arc<Services>, request: Ruma<PageRequest>) -> Re
     let PageRequest { page: body, has_direction, relations } = &request.body;
     let session = &request.session;
     let rooms = &services.engine.rooms;
-    let room = rooms.readable(&body.room_id, session.account()).await?;
+    let view = rooms.readable(&body.room_id, session.account()).await?.view;
     if !has_direction {
         return Err(Error::missing_param("A query parameter is missing"));
     }
-    let view = room.view();
     let token = |text: Option<&str>| gap(&services, session, &body.room_id, text);
     let span = Span {
         from: token(body.from.as_deref())?,
@@ -148,8 +148,7 @@ async fn get_messages(services: Arc<Services>, request: Ruma<PageRequest>) -> Re
 async fn get_context(services: Arc<Services>, request: Ruma<context::Request>) -> Result<context::Response, Error> {
     let (body, session) = (&request.body, &request.session);
     let rooms = &services.engine.rooms;
-    let room = rooms.readable(&body.room_id, session.account()).await?;
-    let view = room.view();
+    let view = rooms.readable(&body.room_id, session.account()).await?.view;
     let entry = seen(&view, &session.user_id, &body.event_id).ok_or(RoomError::UnknownEvent)?;
     let limit = bounded(body.limit).min(MAX_FEW);
     let found = around(&view, &session.user_id, entry, limit, &event_filter(body.filter.clone())?);
@@ -178,8 +177,9 @@ async fn get_one_event(
     request: Ruma<get_event::Request>,
 ) -> Result<get_event::Response, Error> {
     let (body, session) = (&request.body, &request.session);
-    let room = services.engine.rooms.readable(&body.room_id, session.account()).await?;
-    let view = room.view();
+    // Whoever may not see an event is not told whether its room is there.
+    let hide = |error| if error == RoomError::NotJoined { RoomError::UnknownEvent } else { error };
+    let view = services.engine.rooms.readable(&body.room_id, session.account()).await.map_err(hide)?.view;
     let entry = seen(&view, &session.user_id, &body.event_id).ok_or(RoomError::UnknownEvent)?;
     let shown = Shower::new(&services, &view, session).entry(entry).ok_or(RoomError::UnknownEvent)?;
     Ok(get_event::Response::new(shown))
@@ -188,8 +188,7 @@ async fn get_one_event(
 /// `GET /_matrix/client/v1/rooms/{roomId}/timestamp_to_event`
 async fn get_event_at(services: Arc<Services>, request: Ruma<by_time::Request>) -> Result<by_time::Response, Error> {
     let (body, session) = (&request.body, &request.session);
-    let room = services.engine.rooms.readable(&body.room_id, session.account()).await?;
-    let view = room.view();
+    let view = services.engine.rooms.readable(&body.room_id, session.account()).await?.view;
     let backward = body.dir == Direction::Backward;
     let entry = at_time(&view, &session.user_id, Timestamp(body.ts.get().into()), backward);
     let entry = entry.ok_or(RoomError::UnknownEvent)?;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use ruma::{
-    OwnedRoomOrAliasId,
+    CanonicalJsonObject, OwnedRoomOrAliasId,
     api::client::{
         knock::knock_room::v3 as knock,
         membership::{
@@ -14,25 +14,26 @@ use ruma::{
             invite_user::v3::{self as invite, InvitationRecipient},
             join_room_by_id::v3 as join,
             join_room_by_id_or_alias::v3 as join_any,
-            joined_members::v3::{self as joined_members, RoomMember},
+            joined_members::v3 as joined_members,
             joined_rooms::v3 as joined_rooms,
             kick_user::v3 as kick,
             leave_room::v3 as leave,
             unban_user::v3 as unban,
         },
     },
-    serde::Raw,
+    events::room::member::MembershipState,
 };
+use serde_json::{Map, json};
 
 use crate::{
     accounts::vault::Fact,
-    api::{Routes, Ruma, RumaRouter, Services, Session, history::gap},
-    error::Error,
-    event::Shape,
-    rooms::{
-        Change,
-        show::{Viewer, as_it_stands, show_state},
+    api::{
+        Routes, Ruma, RumaRouter, Services, Session,
+        history::{Shower, gap},
+        json::Json,
     },
+    error::Error,
+    rooms::Change,
 };
 
 pub(super) fn routes(router: Routes) -> Routes {
@@ -55,17 +56,29 @@ fn because(reason: Option<String>) -> Change {
     Change { reason, ..Change::default() }
 }
 
+/// A join with the reason and whatever else the client put into the body, as clients have come to expect.
+fn joining(raw: &[u8], reason: Option<String>) -> Result<Change, Error> {
+    let mut extra: CanonicalJsonObject = match raw {
+        [] => CanonicalJsonObject::new(),
+        raw => serde_json::from_slice(raw).map_err(|_| Error::bad_json("The body is not canonical JSON"))?,
+    };
+    extra.remove("third_party_signed");
+    Ok(Change { reason, extra, ..Change::default() })
+}
+
 /// `POST /_matrix/client/v3/rooms/{roomId}/join`
 async fn join_by_id(services: Arc<Services>, request: Ruma<join::Request>) -> Result<join::Response, Error> {
     let name = request.body.room_id.clone().into();
-    enter(&services, &request.session, name, request.body.reason).await?;
+    let change = joining(&request.raw, request.body.reason)?;
+    enter(&services, &request.session, name, change).await?;
     Ok(join::Response::new(request.body.room_id))
 }
 
 /// `POST /_matrix/client/v3/join/{roomIdOrAlias}`
 async fn join_by_name(services: Arc<Services>, request: Ruma<join_any::Request>) -> Result<join_any::Response, Error> {
     let join_any::Request { room_id_or_alias, reason, .. } = request.body;
-    let id = enter(&services, &request.session, room_id_or_alias, reason).await?;
+    let change = joining(&request.raw, reason)?;
+    let id = enter(&services, &request.session, room_id_or_alias, change).await?;
     Ok(join_any::Response::new(id))
 }
 
@@ -73,11 +86,11 @@ async fn enter(
     services: &Services,
     session: &Session,
     name: OwnedRoomOrAliasId,
-    reason: Option<String>,
+    change: Change,
 ) -> Result<ruma::OwnedRoomId, Error> {
     let (rooms, account) = (&services.engine.rooms, session.account());
     let room = rooms.reach(&rooms.named(&name)?, account).await?;
-    rooms.enter_room(&room, account, because(reason)).await?;
+    rooms.enter_room(&room, account, change).await?;
     Ok(room.id.clone())
 }
 
@@ -153,36 +166,32 @@ async fn list_joined_rooms(
 }
 
 /// `GET /_matrix/client/v3/rooms/{roomId}/joined_members`
-async fn list_joined_members(
-    services: Arc<Services>,
-    request: Ruma<joined_members::Request>,
-) -> Result<joined_members::Response, Error> {
+async fn list_joined_members(services: Arc<Services>, request: Ruma<joined_members::Request>) -> Result<Json, Error> {
     let room = services.engine.rooms.joined(&request.body.room_id, request.session.account()).await?;
     let view = room.view();
-    let joined =
-        view.state.members().filter(|(_, membership, _)| membership.as_str() == "join").map(|(user, _, event)| {
-            let mut member = RoomMember::new();
-            member.display_name = event.content_str("displayname");
-            member.avatar_url = event.content_str("avatar_url").filter(|url| !url.is_empty()).map(Into::into);
-            (user.to_owned(), member)
-        });
-    Ok(joined_members::Response::new(joined.collect()))
+    let joined = view.state.members().filter(|(_, membership, _)| *membership == MembershipState::Join);
+    let joined = joined.map(|(user, _, event)| {
+        let avatar = event.content_str("avatar_url").filter(|url| !url.is_empty());
+        // Clients look for both fields, also where there is nothing in them.
+        (user.to_string(), json!({"display_name": event.content_str("displayname"), "avatar_url": avatar}))
+    });
+    Ok(Json(json!({"joined": joined.collect::<Map<_, _>>()})))
 }
 
 /// `GET /_matrix/client/v3/rooms/{roomId}/members`
 async fn list_members(services: Arc<Services>, request: Ruma<members::Request>) -> Result<members::Response, Error> {
     let members::Request { room_id, at, membership, not_membership, .. } = request.body;
     let rooms = &services.engine.rooms;
-    let room = rooms.readable(&room_id, request.session.account()).await?;
-    let view = room.view();
+    let reading = rooms.readable(&room_id, request.session.account()).await?;
     // Of a moment that is not known any more, the members of now are told.
     let at = at.and_then(|at| gap(&services, &request.session, &room_id, Some(&at)).ok().flatten());
-    let state = at.and_then(|at| view.timeline.get(view.index_of(at))).map_or(&view.state, |entry| &entry.before);
-    let viewer = Viewer { user: &request.session.user_id, device: Some(&request.session.device_id) };
-    let chunk = state.members().filter(|(_, is, _)| {
-        membership.as_ref().is_none_or(|only| only == is) && not_membership.as_ref().is_none_or(|not| not != is)
-    });
-    let now = services.clock.now();
-    let shown = chunk.map(|(_, _, event)| show_state(&view, &as_it_stands(&view, event), &viewer, now, Shape::Full));
-    Ok(members::Response::new(shown.map(Raw::from_json).collect()))
+    let state = at.map_or_else(|| reading.state(), |at| reading.state_at(at, &request.session.user_id));
+    // Both at once ask for members who are the one or are not the other (spec).
+    let wanted = |is: &MembershipState| match (&membership, &not_membership) {
+        (None, None) => true,
+        (only, not) => only.as_ref() == Some(is) || not.as_ref().is_some_and(|not| not != is),
+    };
+    let shower = Shower::new(&services, &reading.view, &request.session);
+    let chunk = state.members().filter(|(_, is, _)| wanted(is)).map(|(_, _, event)| shower.state(event));
+    Ok(members::Response::new(chunk.collect()))
 }

@@ -102,9 +102,11 @@ async fn find<T>(
     limit: Option<UInt>,
 ) -> Result<Found<T>, Error> {
     let rooms = &services.engine.rooms;
-    let room = rooms.readable(asked.room, session.account()).await?;
-    let view = room.view();
-    seen(&view, &session.user_id, asked.event).ok_or(RoomError::UnknownEvent)?;
+    let view = rooms.readable(asked.room, session.account()).await?.view;
+    // An event that has expired is still what later ones relate to.
+    if view.holds(asked.event) || !view.has_children(asked.event) {
+        seen(&view, &session.user_id, asked.event).ok_or(RoomError::UnknownEvent)?;
+    }
     let span = Span {
         from: gap(services, session, asked.room, asked.from.as_deref())?,
         to: gap(services, session, asked.room, asked.to.as_deref())?,
@@ -124,8 +126,7 @@ async fn find<T>(
 async fn get_threads(services: Arc<Services>, request: Ruma<threads::Request>) -> Result<threads::Response, Error> {
     let (body, session) = (&request.body, &request.session);
     let rooms = &services.engine.rooms;
-    let room = rooms.readable(&body.room_id, session.account()).await?;
-    let view = room.view();
+    let view = rooms.readable(&body.room_id, session.account()).await?.view;
     let from = gap(&services, session, &body.room_id, body.from.as_deref())?;
     let participated = body.include == IncludeThreads::Participated;
     let page = find_threads(

@@ -9,8 +9,8 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    extract::{RawPathParams, State},
-    http::{HeaderMap, Method, Request, Response, request::Parts},
+    extract::{Query, RawPathParams, State},
+    http::{HeaderMap, Method, Request, Response, Uri, request::Parts},
     response::IntoResponse,
     routing::{MethodRouter, on},
 };
@@ -39,12 +39,22 @@ pub struct Ruma<R: IncomingRequest<Authentication: Scheme>> {
     pub session: <R::Authentication as Scheme>::Session,
     /// The body as it came, for what must be kept byte for byte or is not in the type.
     pub raw: Bytes,
+    /// The address as it came, for parameters that ruma's type does not know.
+    pub uri: Uri,
     /// The parameters of the path in order, decoded: ruma's event types give some names another spelling.
     pub arguments: Vec<String>,
     /// Whom the request comes from by its address.
     pub address: Source,
     seat: Option<Seat>,
     _memory: Hold,
+}
+
+impl<R: IncomingRequest<Authentication: Scheme>> Ruma<R> {
+    /// A parameter of the query, decoded; the first of that name.
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&self.uri).ok()?;
+        pairs.into_iter().find_map(|(key, value)| (key == name).then_some(value))
+    }
 }
 
 /// What of a request a handler reads itself.
@@ -226,9 +236,10 @@ where
         gate.write(caller, raw.len())?;
     }
     json::check_depth(&raw)?;
+    let uri = head.uri().clone();
     let body = parse(head.into_parts().0, &raw, path)?;
     let arguments = path.iter().map(|(_, value)| value.to_owned()).collect();
-    Ok(Ruma { body, session, raw, arguments, address, seat: Some(seat), _memory: memory })
+    Ok(Ruma { body, session, raw, uri, arguments, address, seat: Some(seat), _memory: memory })
 }
 
 /// The answer with the caller's seat, which is given back when the answer is sent.

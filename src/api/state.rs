@@ -2,20 +2,18 @@
 
 use std::sync::Arc;
 
-use ruma::{
-    api::client::state::{
-        get_state_event_for_key::v3::{self as get_one, StateEventFormat},
-        get_state_events::v3 as get_all,
-        send_state_event::v3 as set,
-    },
-    serde::Raw,
+use ruma::api::client::state::{
+    get_state_event_for_key::v3::{self as get_one, StateEventFormat},
+    get_state_events::v3 as get_all,
+    send_state_event::v3 as set,
 };
+use serde_json::Value;
 
 use crate::{
-    api::{Routes, Ruma, RumaRouter, Services},
+    api::{Routes, Ruma, RumaRouter, Services, history::Shower},
     error::Error,
-    event::{Shape, build::content_from},
-    rooms::show::{Viewer, show_state},
+    event::build::content_from,
+    rooms::show::as_it_stands,
 };
 
 pub(super) fn routes(router: Routes) -> Routes {
@@ -25,25 +23,23 @@ pub(super) fn routes(router: Routes) -> Routes {
 /// `GET /_matrix/client/v3/rooms/{roomId}/state`
 async fn get_state(services: Arc<Services>, request: Ruma<get_all::Request>) -> Result<get_all::Response, Error> {
     let session = &request.session;
-    let room = services.engine.rooms.readable(&request.body.room_id, session.account()).await?;
-    let (view, now) = (room.view(), services.clock.now());
-    let viewer = Viewer { user: &session.user_id, device: Some(&session.device_id) };
-    let shown = view.state.iter().map(|event| Raw::from_json(show_state(&view, event, &viewer, now, Shape::Full)));
-    Ok(get_all::Response::new(shown.collect()))
+    let reading = services.engine.rooms.readable(&request.body.room_id, session.account()).await?;
+    let state = reading.state();
+    let shower = Shower::new(&services, &reading.view, session);
+    Ok(get_all::Response::new(state.iter().map(|event| shower.state(event)).collect()))
 }
 
 /// `GET /_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}`
 async fn get_state_event(services: Arc<Services>, request: Ruma<get_one::Request>) -> Result<get_one::Response, Error> {
     let (session, body) = (&request.session, &request.body);
-    let room = services.engine.rooms.readable(&body.room_id, session.account()).await?;
-    let view = room.view();
-    let event = view.state.find(&request.arguments[1], &body.state_key);
-    let event = event.ok_or_else(|| Error::not_found("There is no such state"))?;
+    let reading = services.engine.rooms.readable(&body.room_id, session.account()).await?;
+    let state = reading.state();
+    let event = state.find(&request.arguments[1], &body.state_key);
+    let event = as_it_stands(&reading.view, event.ok_or_else(|| Error::not_found("There is no such state"))?);
     if body.format != StateEventFormat::Event {
         return Ok(get_one::Response::new(event.content().to_owned()));
     }
-    let viewer = Viewer { user: &session.user_id, device: Some(&session.device_id) };
-    Ok(get_one::Response::new(show_state(&view, event, &viewer, services.clock.now(), Shape::Full)))
+    Ok(get_one::Response::new(Shower::new(&services, &reading.view, session).state::<Value>(&event).into_json()))
 }
 
 /// `PUT /_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}`

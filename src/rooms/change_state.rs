@@ -29,15 +29,20 @@ impl Rooms {
         match (kind, state_key) {
             ("m.room.member", _) => return self.set_member(room, account, state_key, content).await,
             ("m.room.canonical_alias", "") => self.check_aliases(room, &content)?,
+            ("m.room.power_levels", "") => check_levels(room, &content)?,
             // A room is created once.
-            ("m.room.create", _) => return Err(Error::Forbidden),
+            ("m.room.create", "") => return Err(Error::Unchangeable),
             _ => {}
         }
         let draft = Draft::state(&room.id, &account.user_id, kind, state_key, content);
-        if kind == "m.room.join_rules" {
-            self.send_rotating(room, draft, None).await
-        } else {
-            self.send(room, draft, None).await
+        match kind {
+            "m.room.join_rules" => self.send_rotating(room, draft, None).await,
+            "m.room.tombstone" => {
+                let id = self.send(room, draft, None).await?;
+                self.bring_all_along(room).await;
+                Ok(id)
+            }
+            _ => self.send(room, draft, None).await,
         }
     }
 
@@ -46,20 +51,20 @@ impl Rooms {
         room: &Arc<Room>,
         account: &Arc<Account>,
         state_key: &str,
-        content: CanonicalJsonObject,
+        mut content: CanonicalJsonObject,
     ) -> Result<OwnedEventId, Error> {
         let target = UserId::parse(state_key).map_err(|_| Error::Forbidden)?;
-        let text = |field: &str| content.get(field).and_then(CanonicalJsonValue::as_str).map(ToOwned::to_owned);
-        let membership = text("membership").map(MembershipState::from).ok_or(Error::InvalidState)?;
-        let is_direct = content.get("is_direct") == Some(&CanonicalJsonValue::Bool(true));
-        let change = Change { reason: text("reason"), is_direct, authorised_via: None };
+        let membership = content.get("membership").and_then(CanonicalJsonValue::as_str);
+        let membership = membership.map(MembershipState::from).ok_or(Error::InvalidState)?;
         let (sender, now) = (&account.user_id, room.membership(&target));
+        if membership == MembershipState::Join && now == membership && *sender == target {
+            // A name or avatar for this room alone. Who once let the user in does not matter any more.
+            content.remove("join_authorised_via_users_server");
+            let draft = Draft::state(&room.id, sender, "m.room.member", state_key, content);
+            return self.send(room, draft, None).await;
+        }
+        let change = Change { extra: content, ..Change::default() };
         match membership {
-            // A name or avatar for this room alone.
-            MembershipState::Join if *sender == target && now == MembershipState::Join => {
-                let draft = Draft::state(&room.id, sender, "m.room.member", state_key, content);
-                return self.send(room, draft, None).await;
-            }
             MembershipState::Join if *sender == target => self.enter_room(room, account, change).await?,
             MembershipState::Knock if *sender == target => self.knock(room, account, change).await?,
             MembershipState::Invite => return self.invite(room, sender, &target, change).await,
@@ -106,4 +111,38 @@ impl Rooms {
         }
         Ok(())
     }
+}
+
+/// Fields of power levels that are one level.
+const LEVELS: [&str; 7] = ["ban", "events_default", "invite", "kick", "redact", "state_default", "users_default"];
+/// Fields of power levels that hold levels by name.
+const NAMED_LEVELS: [&str; 3] = ["events", "notifications", "users"];
+
+/// Power levels have to be levels, and say nothing of those whose power the room's version makes unlimited.
+fn check_levels(room: &Room, content: &CanonicalJsonObject) -> Result<(), Error> {
+    let rules = &room.rules.authorization;
+    let is_level = |value: &CanonicalJsonValue| match value {
+        CanonicalJsonValue::Integer(_) => true,
+        CanonicalJsonValue::String(text) => !rules.integer_power_levels && text.trim().parse::<i64>().is_ok(),
+        _ => false,
+    };
+    let named = |field: &&str| match content.get(*field) {
+        None => true,
+        Some(CanonicalJsonValue::Object(levels)) => levels.values().all(is_level),
+        Some(_) => false,
+    };
+    let users = content.get("users").and_then(CanonicalJsonValue::as_object);
+    let are_users = users.is_none_or(|users| users.keys().all(|user| UserId::parse(user).is_ok()));
+    if !LEVELS.iter().all(|field| content.get(*field).is_none_or(is_level))
+        || !NAMED_LEVELS.iter().all(named)
+        || !are_users
+    {
+        return Err(Error::BadLevels);
+    }
+    let creators = room.view().state.creators(rules);
+    let names = |user: &UserId| users.is_some_and(|users| users.contains_key(user.as_str()));
+    if rules.explicitly_privilege_room_creators && creators.iter().any(|creator| names(creator)) {
+        return Err(Error::Unchangeable);
+    }
+    Ok(())
 }

@@ -22,22 +22,11 @@ impl Rooms {
         }
     }
 
-    /// The room, which `account` may read: he is joined to it, or it is open to the world.
-    pub async fn readable(&self, id: &RoomId, account: &Account) -> Result<Arc<Room>, Error> {
-        let room = self.reach(id, account).await.map_err(Error::hide_unknown)?;
-        let view = room.view();
-        if view.is_joined(&account.user_id) || view.state.history_visibility() == "world_readable" {
-            Ok(room)
-        } else {
-            Err(Error::NotJoined)
-        }
-    }
-
     /// Joins `account` by whatever right he has: an invitation, an open door, or another room (spec: restricted rooms).
     pub async fn enter_room(&self, room: &Arc<Room>, account: &Arc<Account>, change: Change) -> Result<(), Error> {
         let view = room.view();
         let invited = view.state.membership(&account.user_id) == MembershipState::Invite;
-        let authorised_via = match view.state.access() {
+        let authorised_via = match view.access() {
             Access::Restricted(rooms) if !invited && !view.is_joined(&account.user_id) => {
                 if !rooms.iter().any(|room| self.is_in(room, &account.user_id)) {
                     return Err(Error::Forbidden);
@@ -100,8 +89,8 @@ impl Rooms {
         if matches!(standing, MembershipState::Join | MembershipState::Invite | MembershipState::Knock) {
             return true;
         }
-        let knocks = matches!(view.state.join_rule().as_str(), "knock" | "knock_restricted");
-        match view.state.access() {
+        let knocks = view.state.takes_knocks(&room.rules.authorization);
+        match view.access() {
             Access::Public => true,
             _ if knocks || view.state.history_visibility() == "world_readable" => true,
             Access::Restricted(rooms) => rooms.iter().any(|room| self.is_in(room, user)),

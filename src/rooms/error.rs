@@ -24,6 +24,12 @@ pub enum Error {
     /// The room's state cannot be made.
     #[error("invalid room state")]
     InvalidState,
+    /// The state cannot be changed like this, by anybody.
+    #[error("state that cannot be")]
+    Unchangeable,
+    /// The power levels have not the form of power levels.
+    #[error("not power levels")]
+    BadLevels,
     /// The room version is not supported.
     #[error("unsupported room version")]
     UnsupportedVersion,

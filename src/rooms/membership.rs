@@ -25,7 +25,12 @@ pub struct Change {
     pub is_direct: bool,
     /// Who vouched for a restricted join.
     pub authorised_via: Option<OwnedUserId>,
+    /// What else the client put into the event; it wins over the profile.
+    pub extra: CanonicalJsonObject,
 }
+
+/// Fields of a member event that no client sets for itself.
+const RESERVED: [&str; 2] = ["membership", "join_authorised_via_users_server"];
 
 impl Rooms {
     /// Invites `target`. The event first, then the key: a cut leaves a member who is behind, never a stray key.
@@ -103,6 +108,7 @@ impl Rooms {
         self.notify(room);
         room.show_receipts(account);
         self.heal(room, None).await?;
+        self.bring_along(room, account).await;
         account.notify();
         Ok(())
     }
@@ -201,6 +207,7 @@ impl Rooms {
         let shows = matches!(membership, MembershipState::Join | MembershipState::Invite | MembershipState::Knock);
         let profile = if shows { self.profile_of(target).ok() } else { None };
         let mut content = profile.unwrap_or_default();
+        content.extend(change.extra.into_iter().filter(|(field, _)| !RESERVED.contains(&field.as_str())));
         let mut put = |field: &str, value: CanonicalJsonValue| content.insert(field.to_owned(), value);
         put("membership", CanonicalJsonValue::String(membership.to_string()));
         if let Some(reason) = change.reason {

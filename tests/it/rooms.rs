@@ -1,13 +1,16 @@
 //! Rooms over HTTP: made, entered, written, read, left, found.
 
+mod admit;
 mod create;
 mod directory;
 mod history;
 mod membership;
 mod older;
+mod peeking;
 mod read;
 mod relations;
 mod send;
+mod upgrade;
 
 use serde_json::{Value, json};
 

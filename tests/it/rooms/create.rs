@@ -7,7 +7,7 @@ use crate::server::{TestServer, encode};
 async fn a_room_has_what_was_asked_for() {
     let server = TestServer::open().await;
     let (alice, bob) = (server.register("alice").await, server.register("bob").await);
-    for version in ["10", "11", "12"] {
+    for version in ["6", "7", "8", "9", "10", "11", "12"] {
         let body = json!({
             "room_version": version, "name": "Tea", "topic": "Green", "preset": "trusted_private_chat", "is_direct": true,
             "invite": [bob.user_id], "room_alias_name": format!("tea{version}"),
@@ -40,7 +40,9 @@ async fn a_room_that_cannot_be_is_refused() {
         (json!({"room_alias_name": "taken"}), 400, "M_ROOM_IN_USE"),
         (json!({"room_alias_name": "a b"}), 400, "M_INVALID_PARAM"),
         (json!({"room_alias_name": "a:b"}), 400, "M_INVALID_PARAM"),
-        (json!({"room_version": "1"}), 400, "M_UNSUPPORTED_ROOM_VERSION"),
+        (json!({"room_version": "5"}), 400, "M_UNSUPPORTED_ROOM_VERSION"),
+        (json!({"room_version": "org.example.made.up"}), 400, "M_UNSUPPORTED_ROOM_VERSION"),
+        (json!({"room_version": 12}), 400, "M_BAD_JSON"),
         (json!({"invite": ["@nobody:localhost"]}), 404, "M_NOT_FOUND"),
         (json!({"invite": ["@bob:elsewhere.org"]}), 403, "M_FORBIDDEN"),
         (json!({"invite": [alice.user_id]}), 400, "M_INVALID_ROOM_STATE"),
@@ -56,6 +58,19 @@ async fn a_room_that_cannot_be_is_refused() {
     let many: Vec<String> = (0..200).map(|count| format!("@user{count}:localhost")).collect();
     alice.post("createRoom", &json!({"invite": many})).await.refused(400, "M_UNKNOWN");
     assert_eq!(alice.get("joined_rooms").await.ok()["joined_rooms"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn only_versions_on_offer_are_made() {
+    let server = TestServer::open_with("[rooms]\nversions = [\"11\", \"12\"]\n").await;
+    let alice = server.register("alice").await;
+    alice.post("createRoom", &json!({"room_version": "10"})).await.refused(400, "M_UNSUPPORTED_ROOM_VERSION");
+    let room = create(&alice, &json!({"room_version": "11"})).await;
+    let upgraded = alice.post(&at(&room, "upgrade"), &json!({"new_version": "10"})).await;
+    upgraded.refused(400, "M_UNSUPPORTED_ROOM_VERSION");
+    let capabilities = alice.get("capabilities").await.ok();
+    let available = &capabilities["capabilities"]["m.room_versions"]["available"];
+    assert_eq!(available, &json!({"11": "stable", "12": "stable"}));
 }
 
 #[tokio::test]
@@ -94,7 +109,7 @@ async fn an_upgrade_leads_from_the_old_room_to_the_new() {
     let old = create(&alice, &body).await;
     bob.post(&at(&old, "join"), &json!({})).await.ok();
     bob.post(&at(&old, "upgrade"), &json!({"new_version": "12"})).await.refused(403, "M_FORBIDDEN");
-    let asked = alice.post(&at(&old, "upgrade"), &json!({"new_version": "9"})).await;
+    let asked = alice.post(&at(&old, "upgrade"), &json!({"new_version": "5"})).await;
     asked.refused(400, "M_UNSUPPORTED_ROOM_VERSION");
     let answer = alice.post(&at(&old, "upgrade"), &json!({"new_version": "12"})).await.ok();
     let new = answer["replacement_room"].as_str().expect("an id").to_owned();

@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{at, create, event, messages, put, room_of, said, say};
 use crate::server::{TestServer, encode};
@@ -58,7 +58,7 @@ async fn state_is_set_and_read() {
     let all = bob.get(&at(&room, "state")).await.ok();
     let names: Vec<_> = all.as_array().expect("a list").iter().filter(|event| event["type"] == "m.room.name").collect();
     assert_eq!((names.len(), &names[0]["room_id"]), (1, &json!(room)));
-    alice.put(&at(&room, "state/m.room.create/"), &json!({})).await.refused(403, "M_FORBIDDEN");
+    alice.put(&at(&room, "state/m.room.create/"), &json!({})).await.refused(400, "M_BAD_STATE");
     let keyed = at(&room, &format!("state/org.example/{}", encode("a/b")));
     alice.put(&keyed, &json!({"x": 1})).await.ok();
     assert_eq!(alice.get(&keyed).await.ok(), json!({"x": 1}));
@@ -142,4 +142,42 @@ async fn reports_are_taken() {
     alice.post(&at(&room, "report"), &json!({"reason": "rude"})).await.ok();
     bob.post(&report, &json!({})).await.refused(404, "M_NOT_FOUND");
     bob.post(&at("!nowhere", "report"), &json!({"reason": ""})).await.refused(404, "M_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn power_levels_are_levels() {
+    let server = TestServer::open().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    for version in ["9", "11", "12"] {
+        let room = create(&alice, &json!({"room_version": version, "invite": [bob.user_id]})).await;
+        bob.post(&at(&room, "join"), &json!({})).await.ok();
+        let path = at(&room, "state/m.room.power_levels");
+        let levels = |more: Value| {
+            let mut levels = json!({"users": {&bob.user_id: 50}});
+            if version != "12" {
+                levels["users"][&alice.user_id] = json!(100);
+            }
+            levels.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            levels
+        };
+        for broken in [
+            json!({"ban": []}),
+            json!({"ban": null}),
+            json!({"events": 5}),
+            json!({"events": {"m.room.name": {}}}),
+            json!({"notifications": {"room": "many"}}),
+            json!({"users_default": 9_007_199_254_740_992_i64}),
+            json!({"users": {"nobody": 5}}),
+        ] {
+            alice.put(&path, &levels(broken)).await.refused(400, "M_BAD_JSON");
+        }
+        let as_text = alice.put(&path, &levels(json!({"ban": "60"}))).await.status;
+        assert_eq!(as_text, if version == "9" { 200 } else { 400 }, "{version}");
+        alice.put(&path, &levels(json!({"kick": 60}))).await.ok();
+        bob.put(&path, &levels(json!({"kick": 0}))).await.refused(403, "M_FORBIDDEN");
+        if version == "12" {
+            alice.put(&path, &json!({"users": {&alice.user_id: 100}})).await.refused(400, "M_BAD_STATE");
+        }
+        alice.put(&at(&room, "state/m.room.create"), &json!({"x": 1})).await.refused(400, "M_BAD_STATE");
+    }
 }
