@@ -34,19 +34,24 @@ impl Rooms {
         }
     }
 
-    /// Brings the keys that `hall` keeps up to date, as far as the rooms they open are open or gone.
-    pub(super) async fn refresh_kept(&self, hall: &Arc<Room>) {
-        let kept: Vec<OwnedRoomId> = hall.kept.read().keys().cloned().collect();
-        for room in kept {
-            self.keep_or_log(hall, &room).await;
+    /// Brings every key that some open room keeps of another up to date: rooms have been opened, and only while two are
+    /// open together can the one take the other's key.
+    pub(super) async fn refresh_kept(&self) {
+        let rooms = self.all_open();
+        for room in &rooms {
+            self.spread(room, &Access::Invite).await;
+        }
+        for hall in &rooms {
+            let kept: Vec<OwnedRoomId> = hall.kept.read().keys().cloned().collect();
+            for room in kept {
+                self.keep_or_log(hall, &room).await;
+            }
         }
     }
 
-    /// Opens every room whose key lies in an open room, so that upkeep reaches it although none of its members has come;
-    /// keys of rooms that are gone are dropped.
+    /// Opens every room whose key lies in an open room, so that upkeep reaches it although none of its members has come.
     pub async fn open_admitted(&self) {
         for hall in self.all_open() {
-            self.refresh_kept(&hall).await;
             let kept = hall.kept.read().clone();
             for (id, entry) in kept {
                 if self.open_with(&id, entry.slot, &[entry.key]).await.is_err() {
@@ -54,6 +59,7 @@ impl Rooms {
                 }
             }
         }
+        self.refresh_kept().await;
     }
 
     async fn keep_or_log(&self, hall: &Arc<Room>, id: &RoomId) {
@@ -109,7 +115,14 @@ impl Rooms {
 
 /// The rooms that `room`'s key is kept in.
 fn halls_of(room: &Room) -> BTreeSet<OwnedRoomId> {
-    halls(&room.view().access())
+    let view = room.view();
+    // Asked of every open room, few of which are restricted: a search is cheaper than a parse.
+    let rule = view.state.find("m.room.join_rules", "");
+    if rule.is_some_and(|rule| rule.content_text().contains("restricted")) {
+        halls(&view.access())
+    } else {
+        BTreeSet::new()
+    }
 }
 
 fn halls(access: &Access) -> BTreeSet<OwnedRoomId> {

@@ -113,27 +113,29 @@ impl Rooms {
         self.open.read().values().filter_map(|cell| cell.get().filter(|room| !room.is_stopped()).cloned()).collect()
     }
 
-    /// The room, opened with what `account` or the house holds if need be.
+    /// The room, opened if need be with what `account`, the house or a room that admits to it holds.
     pub async fn reach(&self, id: &RoomId, account: &Account) -> Result<Arc<Room>, Error> {
         if let Some(room) = self.find(id) {
             return Ok(room);
         }
+        let room = self.open_for(id, account).await?.ok_or(Error::UnknownRoom)?;
+        self.refresh_kept().await;
+        Ok(room)
+    }
+
+    async fn open_for(&self, id: &RoomId, account: &Account) -> Result<Option<Arc<Room>>, Error> {
         if let Some(entry) = account.view().rooms.get(id)
             && let Some(room) = self.open_with(id, entry.slot, &entry.keys).await?
         {
-            return Ok(room);
+            return Ok(Some(room));
         }
-        if let Some(entry) = self.house.view()?.public.get(id)
-            && let Some(room) = self.open_with(id, entry.slot, std::slice::from_ref(&entry.key)).await?
-        {
-            return Ok(room);
-        }
-        for entry in self.kept_for(account, id) {
+        let in_house = self.house.view()?.public.get(id).cloned();
+        for entry in in_house.into_iter().chain(self.kept_for(account, id)) {
             if let Some(room) = self.open_with(id, entry.slot, &[entry.key]).await? {
-                return Ok(room);
+                return Ok(Some(room));
             }
         }
-        Err(Error::UnknownRoom)
+        Ok(None)
     }
 
     /// The room, which `account` must be joined to.
@@ -223,6 +225,7 @@ impl Rooms {
                 account.vault.change(&self.journals, |_| vec![VaultChange::Room(id, fresh)]).await?;
             }
         }
+        self.refresh_kept().await;
         // Also the rooms his vault does not know of yet: an invitation was cut before its key.
         for room in self.all_open() {
             if account.view().rooms.contains_key(&room.id) || has_part(&room.membership(&account.user_id)) {

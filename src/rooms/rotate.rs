@@ -214,8 +214,6 @@ impl Rooms {
     /// Sees to it that every local member who lives has the room's key, and confirms who is known to have it. `coming`
     /// is about to be open.
     pub(super) async fn heal(&self, room: &Arc<Room>, coming: Option<&Arc<Account>>) -> Result<(), Error> {
-        self.spread(room, &Access::Invite).await;
-        self.refresh_kept(room).await;
         let house = self.house.view()?;
         let mut writer = room.writer.lock().await;
         if writer.gone {
