@@ -1,9 +1,12 @@
 //! Time, injected: nothing outside this file reads a clock.
 
 use std::{
+    pin::Pin,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
+
+use tokio::sync::watch;
 
 /// A point of wall-clock time, in milliseconds since the Unix epoch.
 ///
@@ -38,7 +41,12 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
     /// A clock that never steps, counted from an arbitrary start.
     fn monotonic(&self) -> Duration;
+    /// Waits until the monotonic side has moved by `span`.
+    fn sleep(&self, span: Duration) -> Sleep;
 }
+
+/// A wait on a [`Clock`].
+pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The machine's clocks.
 pub struct SystemClock {
@@ -70,26 +78,30 @@ impl Clock for SystemClock {
     fn monotonic(&self) -> Duration {
         self.started.elapsed()
     }
+
+    fn sleep(&self, span: Duration) -> Sleep {
+        Box::pin(tokio::time::sleep(span))
+    }
 }
 
 /// A clock that moves only when told to: for tests.
 pub struct ManualClock {
     wall: AtomicU64,
-    steady: AtomicU64,
+    steady: watch::Sender<u64>,
 }
 
 impl ManualClock {
     /// A clock standing at `start`.
     #[must_use]
     pub fn at(start: Timestamp) -> Self {
-        Self { wall: AtomicU64::new(start.0), steady: AtomicU64::new(0) }
+        Self { wall: AtomicU64::new(start.0), steady: watch::Sender::new(0) }
     }
 
     /// Moves both sides forward.
     pub fn advance(&self, by: Duration) {
         let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         self.wall.fetch_add(by, Ordering::SeqCst);
-        self.steady.fetch_add(by, Ordering::SeqCst);
+        self.steady.send_modify(|steady| *steady += by);
     }
 
     /// Steps the wall clock alone, as a wrong or corrected RTC does.
@@ -104,6 +116,13 @@ impl Clock for ManualClock {
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::from_millis(self.steady.load(Ordering::SeqCst))
+        Duration::from_millis(*self.steady.borrow())
+    }
+
+    fn sleep(&self, span: Duration) -> Sleep {
+        let mut steady = self.steady.subscribe();
+        let span = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let end = steady.borrow().saturating_add(span);
+        Box::pin(async move { drop(steady.wait_for(|steady| *steady >= end).await) })
     }
 }
