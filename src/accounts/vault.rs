@@ -1,9 +1,9 @@
 //! What a vault holds; the serialised form of [`VaultChange`] is a stored format (`doc/storage.md`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use imbl::{OrdMap, Vector};
-use ruma::{OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId};
+use ruma::{OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -53,6 +53,8 @@ pub struct VaultLedger {
     pub pushers: OrdMap<(String, String), Value>,
     /// Bytes of all account data.
     pub data_bytes: usize,
+    /// Threads the account follows or has stopped following, by room and root.
+    pub threads: OrdMap<(OwnedRoomId, OwnedEventId), Counted<Thread>>,
     /// Counts changes in this process; sync compares with it.
     pub count: u64,
 }
@@ -167,6 +169,23 @@ pub struct ReadMark {
     pub ts: u64,
 }
 
+/// How an account stands to a thread (MSC4306).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thread {
+    /// Whether it follows the thread.
+    #[serde(rename = "s")]
+    pub subscribed: bool,
+    /// Whether its client decided that, not its user.
+    #[serde(rename = "a", default, skip_serializing_if = "std::ops::Not::not")]
+    pub automatic: bool,
+    /// How often this changed, so that clients know the latest of two answers.
+    #[serde(rename = "v")]
+    pub version: u64,
+    /// Where the room stood when the user stopped following: only a later event may make his client follow again.
+    #[serde(rename = "u", default)]
+    pub until: Position,
+}
+
 /// A key backup version.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Backup {
@@ -252,7 +271,16 @@ pub enum VaultChange {
     /// A pusher.
     #[serde(rename = "u")]
     Pusher(String, String, Option<Value>),
+    /// A thread.
+    #[serde(rename = "th")]
+    Thread(OwnedRoomId, OwnedEventId, Option<Thread>),
 }
+
+/// What the types of account data start with that say whether a device is silenced; its id follows.
+const SILENCED: [&str; 2] = ["m.local_notification_settings.", "org.matrix.msc3890.local_notification_settings."];
+
+/// The type of the account data that says whom the account ignores.
+pub const IGNORED: &str = "m.ignored_user_list";
 
 /// Ids of handed-out one-time keys that are remembered for a device. Clients repeat an upload at once or never, and
 /// hold a hundred keys at a time.
@@ -268,6 +296,14 @@ impl VaultLedger {
             *counts.entry(algorithm.to_owned()).or_default() += 1;
         }
         counts
+    }
+
+    /// Whom the account ignores: their messages and invitations are not shown.
+    #[must_use]
+    pub fn ignored(&self) -> BTreeSet<OwnedUserId> {
+        let list = self.account_data.get(IGNORED).and_then(|data| data.value.get("ignored_users"));
+        let users = list.and_then(Value::as_object).into_iter().flat_map(|users| users.keys());
+        users.filter_map(|user| UserId::parse(user).ok()).collect()
     }
 
     fn counted<T>(&mut self, value: T) -> Counted<T> {
@@ -286,6 +322,14 @@ impl VaultLedger {
         let own = |pusher: &Value| pusher.get("d").and_then(Value::as_str) == Some(device.as_str());
         self.pushers = self.pushers.iter().filter(|(_, p)| !own(p)).map(|(key, p)| (key.clone(), p.clone())).collect();
         self.used_keys.remove(device);
+        // Whether a device is silenced goes with it (MSC3890).
+        for prefix in SILENCED {
+            let kind = format!("{prefix}{device}");
+            if let Some(data) = self.account_data.remove(&kind) {
+                self.weigh(value_size(&data.value), None);
+                self.count += 1;
+            }
+        }
     }
 }
 
@@ -385,6 +429,10 @@ impl Ledger for VaultLedger {
                 self.sync_points.insert(device, point);
             }
             VaultChange::Pusher(app, key, pusher) => set(&mut self.pushers, (app, key), pusher),
+            VaultChange::Thread(room, root, thread) => {
+                let thread = thread.map(|thread| self.counted(thread));
+                set(&mut self.threads, (room, root), thread);
+            }
         }
         Ok(())
     }
@@ -426,6 +474,11 @@ impl Ledger for VaultLedger {
         );
         changes.extend(
             self.pushers.iter().map(|((app, key), p)| VaultChange::Pusher(app.clone(), key.clone(), Some(p.clone()))),
+        );
+        changes.extend(
+            self.threads
+                .iter()
+                .map(|((room, root), t)| VaultChange::Thread(room.clone(), root.clone(), Some(t.value.clone()))),
         );
         changes
     }

@@ -175,9 +175,7 @@ pub fn typing(users: &[OwnedUserId]) -> Value {
 /// Whom the account ignores: their messages and invitations are not shown (`m.ignored_user_list`).
 #[must_use]
 pub fn ignored(vault: &VaultLedger) -> BTreeSet<OwnedUserId> {
-    let list = vault.account_data.get("m.ignored_user_list").and_then(|data| data.value.get("ignored_users"));
-    let users = list.and_then(Value::as_object).into_iter().flat_map(|users| users.keys());
-    users.filter_map(|user| UserId::parse(user).ok()).collect()
+    vault.ignored()
 }
 
 /// The rooms that `m.direct` names as direct chats.
