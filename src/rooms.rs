@@ -18,6 +18,7 @@ pub mod ledger;
 mod make;
 mod membership;
 mod moved;
+mod notes;
 mod profile;
 mod read;
 mod reading;
@@ -41,11 +42,12 @@ pub use self::{
     bodies::Whole,
     entry::Entry,
     error::Error,
-    hall::{Policy, Rooms},
+    hall::{Policy, Rooms, Watches},
     make::Wish,
     membership::Change,
     read::thread_of,
     reading::Reading,
+    notes::{Level, PushNote, Target},
     room::Room,
     token::{PageToken, TreeToken},
     view::{Receipt, Transaction, View},

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, OnceLock, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -63,6 +63,17 @@ pub struct Rooms {
     /// Held from finding an alias free to taking it.
     pub(super) naming: tokio::sync::Mutex<()>,
     open: RwLock<HashMap<OwnedRoomId, Arc<OnceCell<Arc<Room>>>>>,
+    watcher: OnceLock<Weak<dyn Watches>>,
+}
+
+/// What happens elsewhere when something happens in a room: push.
+pub trait Watches: Send + Sync {
+    /// Something in the room changed that its members see. Called often, so that it must not wait.
+    fn moved(&self, room: &RoomId);
+    /// The rooms of an account that has just opened are open.
+    fn came(&self, account: &Arc<Account>);
+    /// An account has read something.
+    fn read(&self, account: &Arc<Account>);
 }
 
 impl Rooms {
@@ -80,7 +91,18 @@ impl Rooms {
             policy,
             naming: tokio::sync::Mutex::default(),
             open: RwLock::default(),
+            watcher: OnceLock::new(),
         }
+    }
+
+    /// Says who is told of what happens in rooms, for as long as he is there. Called once, while the server is put
+    /// together.
+    pub fn on_move(&self, watcher: &Arc<dyn Watches>) {
+        let _ = self.watcher.set(Arc::downgrade(watcher));
+    }
+
+    pub(super) fn watcher(&self) -> Option<Arc<dyn Watches>> {
+        self.watcher.get().and_then(Weak::upgrade)
     }
 
     /// The accounts of the server.
@@ -299,6 +321,9 @@ impl Rooms {
     /// Wakes the syncs of every open local member, and whoever looks in from outside.
     pub fn notify(&self, room: &Room) {
         room.announce();
+        if let Some(watcher) = self.watcher() {
+            watcher.moved(&room.id);
+        }
         for (user, _) in self.local_members(&room.view()) {
             if let Some(account) = self.accounts.open(&user) {
                 account.notify();
@@ -322,6 +347,9 @@ impl Wakes for Rooms {
         Box::pin(async move {
             if let Err(error) = self.open_rooms(&account).await {
                 crate::log::error!("an account's rooms could not all be opened", reason = error.reason());
+            }
+            if let Some(watcher) = self.watcher() {
+                watcher.came(&account);
             }
         })
     }

@@ -10,7 +10,7 @@ use ruma::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::core::StateMap;
+use super::{core::StateMap, notes::PushNote};
 use crate::{
     clock::Timestamp,
     event::{Event, rules_of},
@@ -47,6 +47,8 @@ pub struct RoomLedger {
     pub marks: OrdSet<OwnedEventId>,
     /// Keys of the restricted rooms this room admits to.
     pub admits: OrdMap<OwnedRoomId, PublicRoom>,
+    /// Where members want to be told of events while they are cold.
+    pub notes: OrdMap<MemberId, PushNote>,
 }
 
 /// What a member is known to have received.
@@ -130,6 +132,9 @@ pub enum RoomChange {
     /// The key of a restricted room.
     #[serde(rename = "a")]
     Admits(OwnedRoomId, Option<PublicRoom>),
+    /// Where a member wants to be told of events while he is cold.
+    #[serde(rename = "n")]
+    Note(MemberId, Option<PushNote>),
 }
 
 impl RoomLedger {
@@ -149,6 +154,7 @@ impl RoomLedger {
             depth: 0,
             marks: OrdSet::new(),
             admits: OrdMap::new(),
+            notes: OrdMap::new(),
         }
     }
 
@@ -189,6 +195,7 @@ impl Ledger for RoomLedger {
             RoomChange::Member(id, None) => {
                 self.roster.remove(id);
                 self.confirmed.remove(&id);
+                self.notes.remove(&id);
             }
             RoomChange::Confirmed(id, confirmed) => set(&mut self.confirmed, id, confirmed),
             RoomChange::State(stored) => {
@@ -206,6 +213,7 @@ impl Ledger for RoomLedger {
                 self.marks.remove(&event);
             }
             RoomChange::Admits(room, entry) => set(&mut self.admits, room, entry),
+            RoomChange::Note(member, note) => set(&mut self.notes, member, note),
         }
         Ok(())
     }
@@ -219,6 +227,7 @@ impl Ledger for RoomLedger {
         changes.push(RoomChange::Heads { last_ts: self.last_ts.0, tips: self.tips.clone(), depth: self.depth });
         changes.extend(self.marks.iter().map(|event| RoomChange::Mark(event.clone(), true)));
         changes.extend(self.admits.iter().map(|(room, entry)| RoomChange::Admits(room.clone(), Some(entry.clone()))));
+        changes.extend(self.notes.iter().map(|(member, note)| RoomChange::Note(*member, Some(note.clone()))));
         changes
     }
 }

@@ -167,6 +167,8 @@ impl Rooms {
                         data.map(|(room, kind)| VaultChange::RoomData(room.clone(), kind.clone(), None)).collect();
                     let read = vault.read.keys().filter(|key| key.room == id);
                     changes.extend(read.map(|key| VaultChange::Read(key.clone(), None)));
+                    let threads = vault.threads.keys().filter(|(room, _)| room == id);
+                    changes.extend(threads.map(|(room, root)| VaultChange::Thread(room.clone(), root.clone(), None)));
                     changes.push(VaultChange::Room(id.to_owned(), None));
                     changes
                 };

@@ -51,6 +51,9 @@ impl Rooms {
         };
         account.vault.change(&self.journals, change).await?;
         account.notify();
+        if let Some(watcher) = self.watcher().filter(|_| kind != ReadKind::Fully) {
+            watcher.read(account);
+        }
         if kind == ReadKind::Public {
             room.show_receipts(account);
             self.notify(room);

@@ -5,7 +5,7 @@ use std::{
     ops::{Deref, DerefMut},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -21,6 +21,7 @@ use super::{
     core::StateMap,
     entry::Tags,
     ledger::RoomLedger,
+    notes::Notes,
     row::{Digested, Known, Row},
     typing::Typing,
     view::{Newest, View},
@@ -46,6 +47,9 @@ pub struct Room {
     pub rules: Arc<RoomVersionRules>,
     /// Who is typing.
     pub typing: Typing,
+    pub(super) notes: Notes,
+    /// Up to where its events have been told to whoever watches.
+    told: AtomicU64,
     pub(super) writer: OneWriter,
     view: RwLock<Arc<View>>,
     news: watch::Sender<()>,
@@ -162,7 +166,11 @@ impl Room {
             view.push(Newest { position, digest, replaces, body });
         }
         view.follow(&owner.ledger);
-        Ok(Self::assemble(owner, view, transactions))
+        let end = view.end();
+        let room = Self::assemble(owner, view, transactions);
+        // What lay on the disk was told by the process that wrote it.
+        room.told.store(end.0, Ordering::Release);
+        Ok(room)
     }
 
     /// Shares a room whose view is known.
@@ -174,6 +182,8 @@ impl Room {
             version: owner.ledger.version.clone(),
             rules: Arc::clone(&owner.ledger.rules),
             typing: Typing::default(),
+            notes: Notes::of(&owner.ledger),
+            told: AtomicU64::new(Position::START.0),
             view: RwLock::new(Arc::new(view.clone())),
             news: watch::Sender::new(()),
             key: RwLock::new(owner.identity().key.clone()),
@@ -219,6 +229,7 @@ impl Room {
     pub(super) fn publish(&self, writer: &Writer) {
         let Writer { owner, view, .. } = writer;
         view.bodies.arrange(owner.arranged(), || owner.shelf(Stream::Timeline));
+        self.notes.show(&owner.ledger);
         let mut shown = self.view.write();
         let mut fresh = view.clone();
         (fresh.receipts, fresh.receipt_count) = (shown.receipts.clone(), shown.receipt_count);
@@ -229,6 +240,12 @@ impl Room {
     pub(super) fn change_view(&self, change: impl FnOnce(&mut View)) {
         let mut shown = self.view.write();
         change(Arc::make_mut(&mut shown));
+    }
+
+    /// The index of the first entry of `view` that whoever watches the room has not been told of; from now on he has
+    /// been told of all.
+    pub fn news(&self, view: &View) -> usize {
+        view.index_after(Position(self.told.fetch_max(view.end().0, Ordering::AcqRel)))
     }
 
     /// How `user` stands to the room.

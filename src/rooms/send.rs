@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ruma::{OwnedEventId, OwnedUserId, UserId};
+use ruma::{OwnedEventId, OwnedUserId, UserId, events::room::member::MembershipState};
 
 use super::{
     Entry, Error,
@@ -144,6 +144,11 @@ impl Rooms {
         if event.is_state() {
             changes.push(RoomChange::State(stored));
         }
+        if let Some(member) = out(&event).and_then(|user| ledger.roster.id(user))
+            && ledger.notes.contains_key(&member)
+        {
+            changes.push(RoomChange::Note(member, None));
+        }
         if let Some(target) = event.redacts() {
             changes.push(RoomChange::Mark(target.to_owned(), true));
             if let Some(current) = writer.view.state.find_id(target) {
@@ -194,6 +199,12 @@ impl Rooms {
         // One copy of each state event serves the ledger and the view.
         writer.view.follow(&writer.owner.ledger);
     }
+}
+
+/// Who is out of the room by an event.
+fn out(event: &Event) -> Option<&UserId> {
+    let is_out = matches!(event.membership()?, MembershipState::Leave | MembershipState::Ban);
+    is_out.then(|| event.state_key().and_then(|user| <&UserId>::try_from(user).ok())).flatten()
 }
 
 impl Writer {
