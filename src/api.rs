@@ -49,6 +49,7 @@ mod spaces;
 mod state;
 mod sync;
 mod thirdparty;
+mod threads;
 mod to_device;
 mod user_directory;
 mod voip;
@@ -123,6 +124,7 @@ fn families() -> Routes {
         state::routes,
         sync::routes,
         thirdparty::routes,
+        threads::routes,
         to_device::routes,
         user_directory::routes,
         voip::routes,

@@ -14,6 +14,7 @@ mod media;
 mod network;
 mod outbound;
 mod presence;
+mod push;
 mod registration;
 mod retention;
 mod rooms;
@@ -39,6 +40,7 @@ pub use self::{
     network::Network,
     outbound::Outbound,
     presence::Presence,
+    push::Push,
     registration::{Mode as RegistrationMode, Registration},
     retention::Retention,
     rooms::Rooms,
@@ -106,6 +108,8 @@ sections! {
     well_known: WellKnown;
     /// Requests to other machines.
     outbound: Outbound;
+    /// Push gateways.
+    push: Push;
     /// Other servers.
     federation: Federation;
     /// Who is online.

@@ -30,7 +30,10 @@ use crate::{
     journal::Journals,
     media::{self, Media},
     outbound,
-    push::Counters,
+    push::{
+        Counters,
+        pushing::{self, Pushing},
+    },
     random::Random,
     rooms::{self, Rooms},
     seal::{
@@ -60,6 +63,8 @@ pub struct Engine {
     pub counters: Arc<Counters>,
     /// Classic syncs.
     pub syncs: Arc<Syncs>,
+    /// What is told to push gateways.
+    pub pushing: Arc<Pushing>,
     /// Whom to trust when other machines are contacted.
     pub tls: outbound::Tls,
     /// Time.
@@ -77,6 +82,8 @@ pub struct Settings {
     pub rooms: rooms::Policy,
     /// For media.
     pub media: media::Policy,
+    /// For push.
+    pub push: pushing::Policy,
     /// For requests to other machines.
     pub tls: outbound::Tls,
 }
@@ -139,7 +146,12 @@ impl Engine {
         let e2ee = E2ee::new(Arc::clone(&rooms));
         let counters = Arc::new(Counters::default());
         let syncs = Arc::new(Syncs::new(Arc::clone(&rooms), Arc::clone(&counters)));
-        Ok(Self { journals, house, accounts, rooms, e2ee, media, counters, syncs, tls: settings.tls, clock, signer })
+        let random = Arc::clone(&journals.random);
+        let pushing = Pushing::new(Arc::clone(&rooms), Arc::clone(&counters), random, settings.push);
+        let pushing = Arc::new(pushing);
+        rooms.on_move(&(Arc::clone(&pushing) as _));
+        let tls = settings.tls;
+        Ok(Self { journals, house, accounts, rooms, e2ee, media, counters, syncs, pushing, tls, clock, signer })
     }
 }
 
@@ -195,6 +207,11 @@ impl Settings {
                 thumbnail_cache: config.media.thumbnail_cache.0,
                 server_name,
                 previews: previews(&config.url_previews, &tls),
+            },
+            push: pushing::Policy {
+                enabled: config.push.enabled,
+                details: config.push.details && config.profile != config::Profile::Strict,
+                client: outbound::Client::new(tls.clone(), config.push.allow.iter().map(|network| network.0)),
             },
             tls,
         })

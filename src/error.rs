@@ -77,6 +77,10 @@ plain! {
     bad_alias: BAD_REQUEST BadAlias;
     /// 400: the same annotation was sent before.
     duplicate_annotation: BAD_REQUEST DuplicateAnnotation;
+    /// 400: the event a subscription is to begin with is not in the thread.
+    not_in_thread: BAD_REQUEST NotInThread;
+    /// 409: the user stopped following the thread after the event his client wants to follow it for.
+    conflicting_unsubscription: CONFLICT ConflictingUnsubscription;
     /// 400: the user name is taken.
     user_in_use: BAD_REQUEST UserInUse;
     /// 400: the user name contains what it must not.

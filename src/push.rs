@@ -5,12 +5,19 @@
 //! account. Sends nothing.
 
 pub mod count;
+mod gateway;
+pub mod judge;
 pub(crate) mod judged;
+mod lane;
+mod predefined;
 mod pushers;
+pub mod pushing;
 mod rules;
+pub mod threads;
 
 pub use self::{
     count::{Counters, Counts, Tally},
+    gateway::check_address,
     pushers::{list_pushers, remove_pusher, set_pusher},
-    rules::{Error, RULES, change_rules, ruleset_of},
+    rules::{Error, RULES, change_rules, put_rule, remove_rule, ruleset_of},
 };

@@ -104,9 +104,10 @@ impl Server {
             let (engine, stop) = (Arc::clone(&engine), stop.clone());
             async move { engine.keep_up(stop).await }
         });
+        tasks.spawn(Arc::clone(&engine.pushing).run(stop.clone()));
         let socket = admin::Socket::bind(&config).map_err(|_| Error::Socket)?;
         tasks.spawn(socket.serve(Arc::new(admin::Administrator(engine)), stop));
-        log::info!("listening", listeners = tasks.len() - 2);
+        log::info!("listening", listeners = tasks.len() - 3);
         Ok(Self { addresses, stopping, tasks, services })
     }
 

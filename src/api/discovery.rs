@@ -41,6 +41,12 @@ const FEATURES: &[&str] = &[
     "org.matrix.msc3874",
     // Mentions by intent.
     "org.matrix.msc3952_intentional_mentions",
+    // Polls' push rules, and silencing a device from another.
+    "org.matrix.msc3930",
+    "org.matrix.msc3890",
+    // Threads that are followed, and sliding sync's part of it.
+    "org.matrix.msc4306",
+    "org.matrix.msc4308",
 ];
 
 /// `GET /_matrix/client/versions`

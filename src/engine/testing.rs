@@ -9,6 +9,7 @@ use crate::{
     accounts::{self, LoggedIn, NewDevice, Session},
     clock::{Clock, ManualClock, Timestamp},
     media, outbound,
+    push::pushing,
     random::{Random, SeededRandom},
     rooms::{self, Room, create},
     seal::slots::MemoryMedium,
@@ -22,6 +23,7 @@ pub(crate) const NOW: Timestamp = Timestamp(1_800_000_000_000);
 /// Settings with cheap passwords.
 pub(crate) fn settings() -> Settings {
     let server_name = owned_server_name!("localhost");
+    let tls = outbound::Tls::trusting(None).expect("Mozilla's list is usable");
     Settings {
         accounts: accounts::Policy {
             server_name: server_name.clone(),
@@ -52,7 +54,8 @@ pub(crate) fn settings() -> Settings {
             server_name,
             previews: None,
         },
-        tls: outbound::Tls::trusting(None).expect("Mozilla's list is usable"),
+        push: pushing::Policy { enabled: true, details: false, client: outbound::Client::new(tls.clone(), []) },
+        tls,
     }
 }
 

@@ -172,12 +172,26 @@ impl From<sync::classic::Error> for Error {
     }
 }
 
+impl From<push::threads::Error> for Error {
+    fn from(error: push::threads::Error) -> Self {
+        use push::threads::Error as E;
+        match error {
+            E::Unknown => Self::not_found("Unknown thread"),
+            E::NotInThread => Self::not_in_thread("The event is not in this thread"),
+            E::Unsubscribed => Self::conflicting_unsubscription("You have stopped following this thread since"),
+            E::TooMany => Self::forbidden("The account follows too many threads"),
+            E::Journal(error) => error.into(),
+        }
+    }
+}
+
 impl From<push::Error> for Error {
     fn from(error: push::Error) -> Self {
         use push::Error as E;
         match error {
             E::Unknown => Self::not_found("Unknown push rule"),
             E::Invalid => Self::invalid_param("The push rule is not allowed"),
+            E::NoPlace => Self::bad_request("before/after rule not found"),
             E::Predefined => Self::invalid_param("A predefined push rule cannot be deleted"),
             E::TooMany => Self::forbidden("The account has too many push rules or pushers"),
             E::Journal(error) => error.into(),

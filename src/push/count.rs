@@ -1,38 +1,32 @@
 //! Unread counts: how many events of a room notify a user, and how many of them highlight.
 //!
 //! Owns, in RAM, the unread events of each account and room, kept up to date event by event. What is read is decided by
-//! the positions in the vault, what notifies by the account's push rules.
+//! the positions in the vault, what notifies by the account's push rules. Syncs and pushers count here alike.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
-    pin::pin,
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
-    task::{Context, Poll, Waker},
 };
 
 use parking_lot::Mutex;
 use ruma::{
-    EventId, Int, OwnedEventId, OwnedRoomId, OwnedUserId, UInt, UserId,
+    EventId, OwnedEventId, OwnedRoomId, OwnedUserId, UserId,
     events::room::member::MembershipState,
-    power_levels::NotificationPowerLevels,
-    push::{PushConditionPowerLevelsCtx, PushConditionRoomCtx, Ruleset},
-    room_version_rules::RoomPowerLevelsRules,
+    push::{Action, Ruleset},
 };
-use serde::Deserialize;
 
 use super::{
     RULES,
-    judged::{judged, name_pattern},
+    judge::{Flattened, Scene, highlights, notifies},
     ruleset_of,
 };
 use crate::{
     accounts::{
         Account,
-        vault::{ReadKey, ReadKind, VaultLedger},
+        vault::{Fact, IGNORED, ReadKey, ReadKind, VaultLedger},
     },
-    event::Face,
     journal::Position,
-    rooms::{Room, View, thread_of},
+    rooms::{Entry, Room, Rooms, View, thread_of},
 };
 
 /// Unread events that are told apart in one room; more are as good as this many to a reader, and each costs memory.
@@ -73,19 +67,30 @@ impl Counts {
 #[derive(Default)]
 pub struct Counters {
     accounts: Mutex<HashMap<OwnedUserId, Arc<Mutex<Counted>>>>,
+    flattened: Flattened,
 }
 
 #[derive(Default)]
 struct Counted {
-    rules: Option<(u64, Arc<Ruleset>)>,
+    taste: Option<Arc<Taste>>,
     rooms: HashMap<OwnedRoomId, Unread>,
 }
+
+/// What an account wants to hear of.
+struct Taste {
+    /// The counts of the vault at which its parts last changed.
+    stamp: Stamp,
+    rules: Ruleset,
+    ignored: BTreeSet<OwnedUserId>,
+}
+
+type Stamp = (u64, u64);
 
 /// What is unread in one room.
 struct Unread {
     events: VecDeque<Item>,
     judged: Position,
-    rules: u64,
+    stamp: Stamp,
     members: Option<u64>,
 }
 
@@ -93,6 +98,15 @@ struct Item {
     position: Position,
     thread: Option<OwnedEventId>,
     highlight: bool,
+}
+
+/// Whose counts.
+struct Reader<'a> {
+    user: &'a UserId,
+    vault: &'a Arc<VaultLedger>,
+    taste: &'a Taste,
+    marks: Marks<'a>,
+    flattened: &'a Flattened,
 }
 
 /// Up to where a user has read a room.
@@ -105,56 +119,148 @@ struct Marks<'a> {
 impl Counters {
     /// The unread counts of `room`, as `view` shows it, for an account that is joined to it.
     #[must_use]
-    pub fn count(&self, account: &Account, vault: &VaultLedger, room: &Room, view: &View) -> Arc<Counts> {
-        let counted = {
-            let mut accounts = self.accounts.lock();
-            if let Some(counted) = accounts.get(&account.user_id) {
-                Arc::clone(counted)
-            } else {
-                Arc::clone(accounts.entry(account.user_id.clone()).or_default())
-            }
-        };
+    pub fn count(&self, account: &Account, vault: &Arc<VaultLedger>, room: &Room, view: &View) -> Arc<Counts> {
+        let counted = self.of(&account.user_id);
         let mut counted = counted.lock();
-        let (stamp, rules) = counted.rules(account, vault);
+        let taste = counted.taste(account, vault);
         let marks = Marks::of(vault, room);
+        let reader = Reader { user: &account.user_id, vault, taste: &taste, marks, flattened: &self.flattened };
         let unread = match counted.rooms.get_mut(&room.id) {
-            Some(unread) if unread.rules == stamp && unread.judged <= view.end() => unread,
+            Some(unread) if unread.stamp == taste.stamp && unread.judged <= view.end() => unread,
             _ => {
-                let fresh = Unread { events: VecDeque::new(), judged: Position::START, rules: stamp, members: None };
+                let (events, judged) = (VecDeque::new(), Position::START);
+                let fresh = Unread { events, judged, stamp: taste.stamp, members: None };
                 counted.rooms.insert(room.id.clone(), fresh);
                 counted.rooms.get_mut(&room.id).expect("was just put there")
             }
         };
-        unread.catch_up(&account.user_id, &rules, room, view, &marks);
-        Arc::new(unread.tally(&marks, view))
+        unread.catch_up(&reader, room, view);
+        Arc::new(unread.tally(&reader.marks, view))
+    }
+
+    /// What `account` has not read in all its rooms, and the invitations it has not answered: the number on a badge.
+    #[must_use]
+    pub fn badge(&self, account: &Account, vault: &Arc<VaultLedger>, rooms: &Rooms) -> u64 {
+        let of_room = |(id, entry): (&OwnedRoomId, &crate::accounts::vault::VaultRoom)| match entry.fact {
+            Fact::Invited(_) => 1,
+            Fact::Joined => {
+                let Some(room) = rooms.find(id) else { return 0 };
+                let view = room.view();
+                if view.is_joined(&account.user_id) {
+                    self.count(account, vault, &room, &view).total().notifications
+                } else {
+                    0
+                }
+            }
+            _ => 0,
+        };
+        vault.rooms.iter().map(of_room).sum()
+    }
+
+    /// The actions by which an event notifies `account`, whether it has been read or not; nothing when it does not.
+    #[must_use]
+    pub fn judge(
+        &self,
+        account: &Account,
+        vault: &Arc<VaultLedger>,
+        (room, view, scene): (&Room, &View, &Scene),
+        entry: &Entry,
+    ) -> Option<Vec<Action>> {
+        let taste = self.of(&account.user_id).lock().taste(account, vault);
+        let user = &account.user_id;
+        if !concerns(user, &taste, entry) && !invites(user, &taste, entry) {
+            return None;
+        }
+        let context = scene.for_user(room, view, user, Some(Arc::clone(vault)));
+        let flat = self.flattened.of(view, entry)?;
+        notifies(&taste.rules, &context, &flat).map(<[Action]>::to_vec)
+    }
+
+    /// Whether `account` has read an event.
+    #[must_use]
+    pub fn has_read(vault: &VaultLedger, room: &Room, view: &View, entry: &Entry) -> bool {
+        Marks::of(vault, room).covers(entry.position, thread_of(view, entry).as_deref())
+    }
+
+    /// The account's rules, read once for as long as they do not change.
+    #[must_use]
+    pub fn rules(&self, account: &Account, vault: &VaultLedger) -> Rules {
+        Rules(self.of(&account.user_id).lock().taste(account, vault))
+    }
+
+    /// Events as rules ask about them.
+    #[must_use]
+    pub fn flattened(&self) -> &Flattened {
+        &self.flattened
     }
 
     /// Lets go of what is known of a room: the account is out of it.
     pub fn forget(&self, user: &UserId, room: &ruma::RoomId) {
-        if let Some(counted) = self.accounts.lock().get(user) {
+        let counted = self.accounts.lock().get(user).cloned();
+        if let Some(counted) = counted {
             counted.lock().rooms.remove(room);
+        }
+    }
+
+    fn of(&self, user: &UserId) -> Arc<Mutex<Counted>> {
+        let mut accounts = self.accounts.lock();
+        match accounts.get(user) {
+            Some(counted) => Arc::clone(counted),
+            None => Arc::clone(accounts.entry(user.to_owned()).or_default()),
         }
     }
 }
 
+/// An account's rules, shared.
+pub struct Rules(Arc<Taste>);
+
+impl std::ops::Deref for Rules {
+    type Target = Ruleset;
+
+    fn deref(&self) -> &Ruleset {
+        &self.0.rules
+    }
+}
+
 impl Counted {
-    /// The account's rules, read again when they changed, and the count at which they did.
-    fn rules(&mut self, account: &Account, vault: &VaultLedger) -> (u64, Arc<Ruleset>) {
-        let stamp = vault.account_data.get(RULES).map_or(0, |data| data.at);
-        match &self.rules {
-            Some((at, rules)) if *at == stamp => (stamp, Arc::clone(rules)),
+    /// What the account wants to hear of, read again when it changed.
+    fn taste(&mut self, account: &Account, vault: &VaultLedger) -> Arc<Taste> {
+        let changed = |kind: &str| vault.account_data.get(kind).map_or(0, |data| data.at);
+        let stamp = (changed(RULES), changed(IGNORED));
+        match &self.taste {
+            Some(taste) if taste.stamp == stamp => Arc::clone(taste),
             _ => {
-                let rules = Arc::new(ruleset_of(vault, &account.user_id));
-                self.rules = Some((stamp, Arc::clone(&rules)));
-                (stamp, rules)
+                let rules = ruleset_of(vault, &account.user_id);
+                Arc::clone(self.taste.insert(Arc::new(Taste { stamp, rules, ignored: vault.ignored() })))
             }
         }
     }
 }
 
+/// Whether an event is news to `user`: it happened while he was in the room, and comes from somebody he listens to.
+fn concerns(user: &UserId, taste: &Taste, entry: &Entry) -> bool {
+    may_concern(user, taste, entry) && entry.before.membership(user) == MembershipState::Join
+}
+
+/// Whether an event invites `user`, and comes from somebody he listens to.
+fn invites(user: &UserId, taste: &Taste, entry: &Entry) -> bool {
+    is_invitation(user, entry) && may_concern(user, taste, entry)
+}
+
+/// Whether an event invites `user`.
+pub(super) fn is_invitation(user: &UserId, entry: &Entry) -> bool {
+    entry.is("m.room.member", user.as_str()) && entry.membership() == Some(MembershipState::Invite)
+}
+
+fn may_concern(user: &UserId, taste: &Taste, entry: &Entry) -> bool {
+    let sender = entry.sender();
+    sender != user && entry.redacted_by().is_none() && !taste.ignored.contains(sender)
+}
+
 impl Unread {
     /// Judges the events since the last time.
-    fn catch_up(&mut self, user: &UserId, rules: &Ruleset, room: &Room, view: &View, marks: &Marks<'_>) {
+    fn catch_up(&mut self, reader: &Reader<'_>, room: &Room, view: &View) {
+        let Reader { user, marks, .. } = reader;
         let start = view.index_after(self.judged);
         if view.timeline.iter().skip(start).rev().any(|entry| entry.kind() == "m.room.member") {
             self.members = None;
@@ -164,21 +270,22 @@ impl Unread {
         for entry in view.timeline.iter().skip(start).rev() {
             if let Some(target) = entry.redacts().and_then(|target| view.entry(target)) {
                 self.events.retain(|item| item.position != target.position);
+                reader.flattened.forget(target);
             }
-            if fresh.len() >= MOST_JUDGED || entry.sender() == user || entry.redacted_by().is_some() {
+            if fresh.len() >= MOST_JUDGED || !concerns(user, reader.taste, entry) {
                 continue;
             }
             let thread = thread_of(view, entry);
-            if marks.covers(entry.position, thread.as_deref()) || entry.before.membership(user) != MembershipState::Join
-            {
+            if marks.covers(entry.position, thread.as_deref()) {
                 continue;
             }
             let judge = judge.get_or_insert_with(|| {
                 let members = *self.members.get_or_insert_with(|| view.state.joined().count() as u64);
-                context(user, room, view, members)
+                Scene::of(room, view, members).for_user(room, view, user, Some(Arc::clone(reader.vault)))
             });
-            let Some(whole) = view.whole(entry) else { continue };
-            if let Some(highlight) = notifies(rules, judge, whole.face()) {
+            let Some(flat) = reader.flattened.of(view, entry) else { continue };
+            if let Some(actions) = notifies(&reader.taste.rules, judge, &flat) {
+                let highlight = highlights(actions);
                 fresh.push(Item { position: entry.position, thread, highlight });
             }
         }
@@ -235,40 +342,4 @@ impl<'a> Marks<'a> {
         };
         position <= self.unthreaded.max(of_thread)
     }
-}
-
-/// Whether an event notifies by these rules, and if so, whether it highlights.
-#[must_use]
-pub fn notifies(rules: &Ruleset, context: &PushConditionRoomCtx, event: Face<'_>) -> Option<bool> {
-    let raw = judged(event);
-    let matching = pin!(rules.get_match(&raw, context));
-    // Rules are asynchronous for the sake of thread subscriptions, of which there are none.
-    let Poll::Ready(rule) = matching.poll(&mut Context::from_waker(Waker::noop())) else { return None };
-    let rule = rule.filter(|rule| rule.triggers_notification())?;
-    Some(rule.triggers_highlight())
-}
-
-/// What rules may ask about the room.
-#[must_use]
-pub fn context(user: &UserId, room: &Room, view: &View, members: u64) -> PushConditionRoomCtx {
-    #[derive(Deserialize)]
-    struct Levels {
-        #[serde(default)]
-        users: BTreeMap<OwnedUserId, Int>,
-        #[serde(default)]
-        users_default: Int,
-        #[serde(default)]
-        notifications: NotificationPowerLevels,
-    }
-    let name = view.state.member(user).and_then(|member| member.content_str("displayname"));
-    let name = name.map_or_else(|| user.localpart().to_owned(), |name| name_pattern(name, user));
-    let count = UInt::try_from(members).unwrap_or(UInt::MAX);
-    let mut context = PushConditionRoomCtx::new(room.id.clone(), count, user.to_owned(), name);
-    let levels = view.state.power_levels().and_then(|event| event.content_as::<Levels>());
-    context.power_levels = levels.map(|levels| {
-        let rules = &room.rules.authorization;
-        let rules = RoomPowerLevelsRules::new(rules, view.state.creators(rules));
-        PushConditionPowerLevelsCtx::new(levels.users, levels.users_default, levels.notifications, rules)
-    });
-    context
 }

@@ -18,9 +18,9 @@ use crate::event::{Face, Shape, Unsigned, to_client};
 const SMALL: usize = 4 * 1024;
 /// The paths of the fields of a larger event, bytes; beyond it only the plain fields of its content are judged.
 const MOST_PATHS: usize = 256 * 1024;
-/// How much of a body is searched for words, bytes: each word that almost matches takes some of the stack, and there may be
-/// one in every three bytes.
-const MOST_BODY: usize = 4 * 1024;
+/// How much of a text is held against patterns, bytes: each word of a body that almost matches takes some of the stack,
+/// and there may be one in every three bytes.
+const MOST_TEXT: usize = 4 * 1024;
 /// The longest pattern, display name and key, bytes.
 const LONGEST: usize = 255;
 /// The most wildcards of a pattern: each makes the regular expression larger.
@@ -53,10 +53,20 @@ pub(crate) fn reduced(mut event: Value) -> Value {
             event = Value::Object(Map::new());
         }
     }
-    if let Some(Value::String(body)) = event.pointer_mut("/content/body") {
-        body.truncate(body.floor_char_boundary(MOST_BODY));
+    if let Some(content) = event.get_mut("content") {
+        shorten(content);
     }
     event
+}
+
+/// Cuts every text: what a pattern costs grows with what it is held against.
+fn shorten(value: &mut Value) {
+    match value {
+        Value::String(text) => text.truncate(text.floor_char_boundary(MOST_TEXT)),
+        Value::Array(values) => values.iter_mut().for_each(shorten),
+        Value::Object(fields) => fields.values_mut().for_each(shorten),
+        _ => {}
+    }
 }
 
 /// Whether a field of the content is a single value, or who is mentioned.
@@ -93,7 +103,7 @@ pub(crate) fn check(rules: &Ruleset) -> Result<(), Error> {
                 all += 1;
                 globs += pattern(&rule.pattern)?;
             }
-            AnyPushRuleRef::Override(rule) | AnyPushRuleRef::Underride(rule) => {
+            AnyPushRuleRef::Override(rule) | AnyPushRuleRef::PostContent(rule) | AnyPushRuleRef::Underride(rule) => {
                 all += rule.conditions.len();
                 if rule.conditions.len() > MOST_CONDITIONS {
                     return Err(Error::Invalid);
@@ -175,7 +185,7 @@ mod tests {
         let raw: Raw<()> = Raw::from_json(serde_json::value::to_raw_value(&event).unwrap());
         let small = std::thread::Builder::new().stack_size(1 << 20).spawn(move || {
             let flat = ruma::push::FlattenedJson::from_raw(&raw);
-            assert!(flat.get_str("content.body").is_some_and(|body| body.len() <= MOST_BODY));
+            assert!(flat.get_str("content.body").is_some_and(|body| body.len() <= MOST_TEXT));
             let context = ruma::push::PushConditionRoomCtx::new(
                 ruma::owned_room_id!("!a:b"),
                 2_u32.into(),

@@ -3,6 +3,8 @@
 //!
 //! Stored in the vault as `{"d": device, "p": pusher}`; a pusher goes with its device.
 
+use std::sync::Arc;
+
 use ruma::DeviceId;
 use serde_json::{Value, json};
 
@@ -13,6 +15,7 @@ use crate::{
         vault::{VaultChange, VaultLedger},
     },
     journal::Journals,
+    rooms::Target,
 };
 
 /// Pushers one account may have: a device has one or two.
@@ -24,6 +27,16 @@ const LARGEST_PUSHER: usize = 8 * 1024;
 #[must_use]
 pub fn list_pushers(vault: &VaultLedger) -> Vec<Value> {
     vault.pushers.values().filter_map(|stored| stored.get("p").cloned()).collect()
+}
+
+/// The devices that the pushers of an account lead to.
+#[must_use]
+pub(super) fn targets(vault: &VaultLedger) -> Vec<Arc<Target>> {
+    let target = |((app, key), stored): (&(String, String), &Value)| {
+        let data = stored.get("p")?.get("data")?.as_object()?;
+        Some(Arc::new(Target::new(app, key, data)?))
+    };
+    vault.pushers.iter().filter_map(target).collect()
 }
 
 /// Sets the pusher that `app` knows by `key`.

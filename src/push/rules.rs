@@ -1,9 +1,15 @@
-//! Push rules ([spec](https://spec.matrix.org/latest/client-server-api/#push-rules)).
+//! Push rules ([spec](https://spec.matrix.org/latest/client-server-api/#push-rules)): how they are kept and changed.
 
-use ruma::{UserId, push::Ruleset};
+use ruma::{
+    UserId,
+    push::{InsertPushRuleError, NewPushRule, RemovePushRuleError, RuleKind, Ruleset},
+};
 use serde_json::json;
 
-use super::judged;
+use super::{
+    judged,
+    predefined::{lay_under, predefined},
+};
 use crate::{
     accounts::{
         Account,
@@ -19,16 +25,18 @@ pub const RULES: &str = "m.push_rules";
 const MOST_RULES: usize = 2000;
 /// The largest rules in bytes: every change writes all of them.
 const LARGEST_RULES: usize = 256 * 1024;
-
 /// Why rules or pushers do not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// There is no such rule or pusher.
     #[error("unknown rule")]
     Unknown,
-    /// The rule cannot have this id, or cannot stand where it was asked to.
+    /// The rule cannot be like this.
     #[error("invalid rule")]
     Invalid,
+    /// The rule cannot stand where it was asked to: there is no such neighbour, or it is a predefined one.
+    #[error("no place for the rule")]
+    NoPlace,
     /// The rule is a predefined one.
     #[error("a predefined rule")]
     Predefined,
@@ -43,13 +51,52 @@ pub enum Error {
 /// The push rules of `user`: his own and the predefined ones, with his changes to those.
 #[must_use]
 pub fn ruleset_of(vault: &VaultLedger, user: &UserId) -> Ruleset {
-    let predefined = Ruleset::server_default(user);
     let stored = vault.account_data.get(RULES).and_then(|data| data.value.get("global").cloned());
-    let Some(mut rules) = stored.and_then(|rules| serde_json::from_value::<Ruleset>(rules).ok()) else {
-        return predefined;
-    };
-    rules.update_with_server_default(predefined);
-    rules
+    match stored.and_then(|rules| serde_json::from_value::<Ruleset>(rules).ok()) {
+        None => predefined(user),
+        Some(mut rules) => {
+            lay_under(&mut rules, user);
+            rules
+        }
+    }
+}
+
+/// Puts a rule of the account's own among the others: behind `after` and in front of `before` where they are given, at
+/// the head of its kind when it is new. One that is there already keeps whether it is enabled.
+///
+/// # Errors
+/// [`Error::Invalid`] and [`Error::NoPlace`].
+pub fn put_rule(
+    rules: &mut Ruleset,
+    rule: NewPushRule,
+    after: Option<&str>,
+    before: Option<&str>,
+) -> Result<(), Error> {
+    let (kind, id) = (rule.kind(), rule.rule_id().to_owned());
+    let known = rules.get(kind.clone(), &id).map(|known| known.enabled());
+    // A rule that moves is taken out first: its neighbours' places are then what they will be.
+    if known.is_some() && (after.is_some() || before.is_some()) {
+        remove_rule(rules, kind.clone(), &id)?;
+    }
+    rules.insert(rule, after, before).map_err(|error| match error {
+        InsertPushRuleError::ServerDefaultRuleId | InsertPushRuleError::InvalidRuleId => Error::Invalid,
+        _ => Error::NoPlace,
+    })?;
+    match known {
+        Some(enabled) => rules.set_enabled(kind, id, enabled).map_err(|_| Error::Unknown),
+        None => Ok(()),
+    }
+}
+
+/// Removes a rule of the account's own.
+///
+/// # Errors
+/// [`Error::Unknown`] and [`Error::Predefined`].
+pub fn remove_rule(rules: &mut Ruleset, kind: RuleKind, id: &str) -> Result<(), Error> {
+    rules.remove(kind, id).map_err(|error| match error {
+        RemovePushRuleError::ServerDefault => Error::Predefined,
+        _ => Error::Unknown,
+    })
 }
 
 /// Changes the rules of `account`, durably, and wakes its syncs.
@@ -90,7 +137,7 @@ fn edited(
 #[cfg(test)]
 mod tests {
     use ruma::{
-        push::{NewPushRule, NewSimplePushRule, RuleKind},
+        push::{NewPatternedPushRule, NewSimplePushRule},
         user_id,
     };
 
@@ -132,5 +179,46 @@ mod tests {
             Ok(())
         };
         assert!(matches!(edited(&VaultLedger::default(), user, flood), Err(Error::TooMany)));
+    }
+
+    fn content(id: &str, pattern: String) -> NewPushRule {
+        NewPushRule::Content(NewPatternedPushRule::new(id.to_owned(), pattern, Vec::new()))
+    }
+
+    #[test]
+    fn a_rule_stands_where_it_was_asked_to() {
+        let mut rules = predefined(user_id!("@alice:localhost"));
+        let mut put = |id: &str, after, before| {
+            let outcome = put_rule(&mut rules, content(id, id.to_owned()), after, before);
+            let own = rules.content.iter().filter(|rule| !rule.default).map(|rule| rule.rule_id.clone());
+            (outcome, own.collect::<Vec<_>>().concat())
+        };
+        assert_eq!(put("a", None, None), (Ok(()), "a".to_owned()));
+        assert_eq!(put("b", None, None), (Ok(()), "ba".to_owned()));
+        assert_eq!(put("c", Some("b"), None), (Ok(()), "bca".to_owned()));
+        assert_eq!(put("d", None, Some("b")), (Ok(()), "dbca".to_owned()));
+        // One that is there moves, also to the very end, or stays.
+        assert_eq!(put("d", Some("a"), None), (Ok(()), "bcad".to_owned()));
+        assert_eq!(put("b", Some("c"), Some("a")), (Ok(()), "cbad".to_owned()));
+        assert_eq!(put("a", None, None), (Ok(()), "cbad".to_owned()));
+        for (after, before) in [(Some("x"), None), (None, Some("x")), (None, Some(".m.rule.contains_user_name"))] {
+            assert_eq!(put("e", after, before).0, Err(Error::NoPlace));
+        }
+        assert_eq!(put("e", Some("d"), Some("c")).0, Err(Error::NoPlace));
+        for id in [".mine", "a/b", "a\\b"] {
+            assert_eq!(put(id, None, None).0, Err(Error::Invalid));
+        }
+    }
+
+    #[test]
+    fn a_rule_that_moves_stays_disabled() {
+        let mut rules = predefined(user_id!("@alice:localhost"));
+        for id in ["a", "b"] {
+            put_rule(&mut rules, content(id, id.to_owned()), None, None).unwrap();
+        }
+        rules.set_enabled(RuleKind::Content, "a", false).unwrap();
+        put_rule(&mut rules, content("a", "z".to_owned()), None, Some("b")).unwrap();
+        let moved = rules.content.get("a").unwrap();
+        assert!(!moved.enabled && moved.pattern == "z");
     }
 }

@@ -251,7 +251,7 @@ impl Sliding {
     }
 
     /// Unread notifications and highlights of a room, those in threads included: no extension tells them apart.
-    fn unread(&self, session: &Session, vault: &VaultLedger, candidate: &Candidate<'_>) -> (u64, u64) {
+    fn unread(&self, session: &Session, vault: &Arc<VaultLedger>, candidate: &Candidate<'_>) -> (u64, u64) {
         let joined = *candidate.fact == Fact::Joined;
         candidate.room.as_ref().filter(|_| joined).map_or((0, 0), |(room, view)| {
             let tally = self.counters.count(&session.account, vault, room, view).total();

@@ -10,6 +10,7 @@ mod layers;
 mod limits;
 mod media;
 mod previews;
+mod push;
 mod rooms;
 mod server;
 mod server_keys;

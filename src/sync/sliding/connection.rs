@@ -41,6 +41,8 @@ pub(super) struct State {
     pub(super) people: Option<(People, u64)>,
     /// The count of the vault up to which signatures on others' keys were told.
     pub(super) signed: Option<u64>,
+    /// The count of the vault up to which thread subscriptions were told.
+    pub(super) threads: Option<u64>,
     /// Key counts.
     pub(super) keys: Option<(BTreeMap<String, u64>, Vec<String>)>,
     /// When the answer was made.

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::{
     connection::{Side, State},
     list::Candidate,
-    request::{Extensions, ToDevice},
-    response::{AccountDataAnswer, ExtensionsAnswer, RoomsAnswer, ToDeviceAnswer},
+    request::{Extensions, Threads, ToDevice},
+    response::{AccountDataAnswer, ExtensionsAnswer, RoomsAnswer, ThreadsAnswer, ToDeviceAnswer},
 };
 use crate::{
     accounts::{
@@ -28,6 +28,8 @@ use crate::{
 
 /// The most to-device messages of an answer.
 const MOST_MESSAGES: u64 = 100;
+/// The most thread subscriptions of an answer (MSC4308: the default).
+const MOST_THREADS: u64 = 100;
 
 /// A room, with which extensions are for it.
 pub(super) struct Covered<'a, 'b> {
@@ -79,6 +81,9 @@ impl Extending<'_> {
         }
         if asked.account_data.enabled {
             self.global_data();
+        }
+        if asked.threads.enabled {
+            self.threads(&asked.threads);
         }
         for covered in covered {
             self.room(covered);
@@ -142,6 +147,29 @@ impl Extending<'_> {
         }
         self.worth |= !global.is_empty();
         self.answer.account_data = Some(AccountDataAnswer { global, rooms: BTreeMap::new() });
+    }
+
+    /// Threads that are followed at first, then what changed.
+    fn threads(&mut self, asked: &Threads) {
+        let told = self.state.threads.replace(self.vault.count);
+        let most = usize::try_from(asked.limit.unwrap_or(MOST_THREADS).clamp(1, MOST_THREADS)).unwrap_or(1);
+        let page = push::threads::page(self.vault, told, None, most);
+        if page.threads.is_empty() {
+            return;
+        }
+        self.worth = true;
+        let mut answer = ThreadsAnswer { prev_batch: page.end, ..ThreadsAnswer::default() };
+        for (room, root, thread) in page.threads {
+            let mut shown = json!({"bump_stamp": thread.version});
+            let place = if thread.subscribed {
+                shown["automatic"] = thread.automatic.into();
+                &mut answer.subscribed
+            } else {
+                &mut answer.unsubscribed
+            };
+            place.entry(room).or_default().insert(root, shown);
+        }
+        self.answer.threads = Some(answer);
     }
 
     fn room(&mut self, covered: &Covered<'_, '_>) {

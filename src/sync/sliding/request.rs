@@ -154,6 +154,20 @@ pub(super) struct Extensions {
     pub(super) receipts: Scope,
     /// Typing (MSC3961).
     pub(super) typing: Scope,
+    /// Threads that are followed (MSC4308).
+    #[serde(rename = "io.element.msc4308.thread_subscriptions")]
+    pub(super) threads: Threads,
+}
+
+/// The thread subscriptions extension.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct Threads {
+    /// Whether it is on.
+    #[serde(deserialize_with = "or_default")]
+    pub(super) enabled: bool,
+    /// The most changes.
+    pub(super) limit: Option<u64>,
 }
 
 /// The to-device extension.

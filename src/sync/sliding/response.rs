@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ruma::{OwnedRoomId, OwnedUserId};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, value::RawValue};
 
@@ -129,6 +129,23 @@ pub(super) struct ExtensionsAnswer {
     /// Typing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) typing: Option<RoomsAnswer>,
+    /// Threads that are followed, or no longer.
+    #[serde(rename = "io.element.msc4308.thread_subscriptions", skip_serializing_if = "Option::is_none")]
+    pub(super) threads: Option<ThreadsAnswer>,
+}
+
+/// Changes of thread subscriptions, by room and root.
+#[derive(Serialize, Default)]
+pub(super) struct ThreadsAnswer {
+    /// Threads that are followed.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) subscribed: BTreeMap<OwnedRoomId, BTreeMap<OwnedEventId, Value>>,
+    /// Threads that are followed no longer.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) unsubscribed: BTreeMap<OwnedRoomId, BTreeMap<OwnedEventId, Value>>,
+    /// Where the changes that did not fit are found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) prev_batch: Option<String>,
 }
 
 /// To-device messages.

@@ -1,0 +1,98 @@
+//! Members who have not come since the start are told of what happens all the same.
+
+use serde_json::json;
+
+use super::gateway::{Gateway, until};
+use crate::{
+    rooms::{at, create, put, room_of, say},
+    server::{Client, TestServer, encode},
+};
+
+/// Whether the room's note of a member is what it should be.
+async fn noted(server: &TestServer, room: &str, who: &Client, noted: bool) {
+    let engine = &server.server().services().engine;
+    let (room, user) = (ruma::RoomId::parse(room).expect("an id"), ruma::UserId::parse(&who.user_id).expect("an id"));
+    until(async || engine.rooms.find(&room).is_some_and(|room| room.push_note(&user).is_some() == noted)).await;
+}
+
+async fn mute(client: &Client, room: &str) {
+    let here = json!({"kind": "event_match", "key": "room_id", "pattern": room});
+    let rule = json!({"actions": [], "conditions": [here]});
+    client.put(&format!("pushrules/global/override/{}", encode(room)), &rule).await.ok();
+}
+
+#[tokio::test]
+async fn a_cold_member_is_told_what_his_rules_come_to() {
+    let mut gateway = Gateway::start().await;
+    let mut server = gateway.server("").await;
+    let (al, bo, cy) = (server.register("al").await, server.register("bo").await, server.register("cy").await);
+    let loud = room_of(&[&al, &bo, &cy]).await;
+    let quiet = room_of(&[&al, &bo, &cy]).await;
+    let silent = room_of(&[&al, &bo, &cy]).await;
+    gateway.pusher(&bo, "key").await;
+    bo.put(&format!("pushrules/global/room/{}", encode(&quiet)), &json!({"actions": []})).await.ok();
+    mute(&bo, &silent).await;
+    server.restart().await;
+    say(&al, &silent, "bo: unheard").await;
+    say(&al, &quiet, "unheard").await;
+    let named = json!({"msgtype": "m.text", "body": "look", "m.mentions": {"user_ids": [bo.user_id]}});
+    let mention = put(&al, &quiet, "m.room.message", "m", &named).await;
+    let told = gateway.next().await;
+    assert_eq!((&told["event_id"], told.get("counts")), (&json!(mention), None));
+    let notice = json!({"msgtype": "m.notice", "body": "by a bot"});
+    put(&al, &loud, "m.room.message", "n", &notice).await;
+    let heard = say(&al, &loud, "heard").await;
+    assert_eq!(gateway.next().await["event_id"], heard);
+    // Once he has come, his rules speak for themselves again, and he is told how much is unread.
+    bo.get("sync").await.ok();
+    let heard = say(&al, &loud, "heard again").await;
+    let told = gateway.next().await;
+    assert_eq!((&told["event_id"], &told["counts"]["unread"]), (&json!(heard), &json!(3)));
+    gateway.silent();
+}
+
+#[tokio::test]
+async fn a_cold_account_is_told_of_an_invitation() {
+    let mut gateway = Gateway::start().await;
+    let mut server = gateway.server("").await;
+    let (al, bo) = (server.register("al").await, server.register("bo").await);
+    let shared = room_of(&[&al, &bo]).await;
+    gateway.pusher(&bo, "key").await;
+    noted(&server, &shared, &bo, true).await;
+    server.restart().await;
+    let fresh = create(&al, &json!({"invite": [bo.user_id], "is_direct": true})).await;
+    assert_eq!(gateway.next().await["room_id"], fresh);
+}
+
+#[tokio::test]
+async fn notes_go_with_pushers_devices_and_memberships() {
+    let mut gateway = Gateway::start().await;
+    let mut server = gateway.server("").await;
+    let (al, bo, cy) = (server.register("al").await, server.register("bo").await, server.register("cy").await);
+    let room = room_of(&[&al, &bo, &cy]).await;
+    let phone = server.login(&bo).await;
+    gateway.pusher(&phone, "phone").await;
+    gateway.pusher(&cy, "cy").await;
+    noted(&server, &room, &bo, true).await;
+    // The end of a device is noticed within a minute, and before the server stops.
+    phone.post("logout", &json!({})).await.ok();
+    server.restart().await;
+    say(&al, &room, "to one").await;
+    assert_eq!(gateway.next().await["devices"][0]["pushkey"], "cy");
+    noted(&server, &room, &bo, false).await;
+    noted(&server, &room, &cy, true).await;
+    al.post(&at(&room, "kick"), &json!({"user_id": cy.user_id})).await.ok();
+    noted(&server, &room, &cy, false).await;
+    say(&al, &room, "to none").await;
+    // A key that its gateway rejects goes from the notes of the cold, too.
+    gateway.pusher(&bo, "bo").await;
+    noted(&server, &room, &bo, true).await;
+    server.restart().await;
+    gateway.answers(200, json!({"rejected": ["bo"]}));
+    say(&al, &room, "rejected").await;
+    assert_eq!(gateway.next().await["devices"][0]["pushkey"], "bo");
+    noted(&server, &room, &bo, false).await;
+    say(&al, &room, "unheard").await;
+    server.stop().await;
+    gateway.silent();
+}
