@@ -18,6 +18,7 @@ pub mod error;
 pub mod event;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod ground;
 pub mod house;
 pub mod journal;
 pub mod log;

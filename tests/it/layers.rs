@@ -10,6 +10,7 @@ use std::{
 const LAYERS: &[&[&str]] = &[
     &["fuzz"],
     &["cli"],
+    &["doctor"],
     &["server"],
     &["admin"],
     &["api"],
@@ -22,7 +23,7 @@ const LAYERS: &[&[&str]] = &[
     &["journal"],
     &["seal"],
     &["store", "outbound"],
-    &["clock", "random", "secret", "log", "config", "metrics", "rate"],
+    &["clock", "random", "secret", "log", "config", "metrics", "rate", "probe", "ground"],
 ];
 
 /// Edges that the order of the layers allows and the design does not.

@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::{Error, Medium, SECTOR};
+use crate::ground;
 
 /// The directory of key files, locked.
 pub struct FileMedium {
@@ -28,6 +29,9 @@ impl FileMedium {
     pub fn open(directory: &Path) -> Result<Self, Error> {
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
         fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).map_err(failed)?;
+        if !directory.join("root").exists() {
+            ground::mark_fresh(directory);
+        }
         let lock = private(&directory.join("lock"))?;
         match lock.try_lock() {
             Ok(()) => {}
