@@ -19,6 +19,7 @@ mod account;
 mod account_data;
 mod backup;
 mod capabilities;
+mod count;
 mod create_room;
 mod device;
 mod directory;
@@ -80,6 +81,7 @@ pub fn router(services: Arc<Services>) -> Router {
         .method_not_allowed_fallback(|| async { Error::wrong_method("Unrecognized method") })
         .fallback(|| async { Error::unrecognised("Unrecognized request") })
         .layer(CatchPanicLayer::custom(front::Panicked))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&services), count::count))
         .with_state(services)
 }
 

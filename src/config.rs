@@ -11,6 +11,7 @@ mod limits;
 mod load;
 mod log;
 mod media;
+mod metrics;
 mod network;
 mod outbound;
 mod presence;
@@ -37,6 +38,7 @@ pub use self::{
     load::Error,
     log::{Format, Level, Log},
     media::Media,
+    metrics::Metrics,
     network::Network,
     outbound::Outbound,
     presence::Presence,
@@ -116,6 +118,8 @@ sections! {
     presence: Presence;
     /// What is logged.
     log: Log;
+    /// Figures for monitoring.
+    metrics: Metrics;
     /// The administrator's socket.
     admin: Admin;
 }

@@ -16,7 +16,10 @@ pub(crate) mod testing;
 mod tests;
 mod upkeep;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use ruma::{OwnedServerName, ServerName, signatures::Ed25519KeyPair};
 use serde_json::Value;
@@ -29,6 +32,7 @@ use crate::{
     house::House,
     journal::Journals,
     media::{self, Media},
+    metrics::Metrics,
     outbound,
     push::{
         Counters,
@@ -65,6 +69,8 @@ pub struct Engine {
     pub syncs: Arc<Syncs>,
     /// What is told to push gateways.
     pub pushing: Arc<Pushing>,
+    /// What monitoring may know.
+    pub metrics: Arc<Metrics>,
     /// Whom to trust when other machines are contacted.
     pub tls: outbound::Tls,
     /// Time.
@@ -86,6 +92,8 @@ pub struct Settings {
     pub push: pushing::Policy,
     /// For requests to other machines.
     pub tls: outbound::Tls,
+    /// The directory of data, whose free space is watched.
+    pub data: PathBuf,
 }
 
 /// Why the engine does not come up.
@@ -136,6 +144,7 @@ impl Engine {
         let epochs = Epochs::new(slots.clone(), store.clone(), Arc::clone(&clock), Arc::clone(&random));
         let journals = Journals { store, slots, epochs, random, packs: crate::journal::Packs::default() };
         let signer = Arc::new(signing_key::load(&journals).await?);
+        let metrics = Arc::new(Metrics::new(Arc::clone(&clock), journals.random.as_ref(), settings.data));
         let media = Arc::new(Media::new(journals.clone(), Arc::clone(&clock), settings.media));
         let house = Arc::new(House::new(journals.clone()));
         let accounts =
@@ -151,7 +160,21 @@ impl Engine {
         let pushing = Arc::new(pushing);
         rooms.on_move(&(Arc::clone(&pushing) as _));
         let tls = settings.tls;
-        Ok(Self { journals, house, accounts, rooms, e2ee, media, counters, syncs, pushing, tls, clock, signer })
+        Ok(Self {
+            journals,
+            house,
+            accounts,
+            rooms,
+            e2ee,
+            media,
+            counters,
+            syncs,
+            pushing,
+            metrics,
+            tls,
+            clock,
+            signer,
+        })
     }
 }
 
@@ -161,6 +184,12 @@ impl Engine {
     #[must_use]
     pub fn published_keys(&self, server: &ServerName, until: Timestamp) -> Option<Value> {
         signing_key::published(&self.signer, server, until)
+    }
+
+    /// Whether a write would be taken now. After a failure of the medium none is until the next start.
+    pub async fn check(&self) -> Result<(), Error> {
+        self.journals.store.check().await?;
+        Ok(self.journals.slots.check().await?)
     }
 
     /// Makes everything durable and lets go of the store.
@@ -214,6 +243,7 @@ impl Settings {
                 client: outbound::Client::new(tls.clone(), config.push.allow.iter().map(|network| network.0)),
             },
             tls,
+            data: data(config).to_owned(),
         })
     }
 }

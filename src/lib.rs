@@ -23,6 +23,7 @@ pub mod house;
 pub mod journal;
 pub mod log;
 pub mod media;
+pub mod metrics;
 pub mod outbound;
 pub mod pseudonym;
 pub mod push;

@@ -3,7 +3,12 @@
 //! The only file that uses `tracing`. Lines are written to standard error without a time: whoever collects them
 //! (systemd, a container runtime) stamps them. Targets outside this crate are off, because libraries log identifiers.
 
-use std::{fmt, panic::Location, time::Duration};
+use std::{
+    fmt,
+    panic::Location,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 #[doc(hidden)]
 pub(crate) use tracing::{Level, event};
@@ -53,6 +58,46 @@ impl LogSafe for Duration {
     }
 }
 
+impl<T: LogSafe> sealed::Sealed for Option<T> {}
+
+/// A value that may be unknown, or known to too many or too few.
+impl<T: LogSafe> LogSafe for Option<T> {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Some(value) => value.write(f),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+static ERRORS: AtomicU64 = AtomicU64::new(0);
+static WARNINGS: AtomicU64 = AtomicU64::new(0);
+
+/// How many lines asked for somebody's attention since the start, written or not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Lines {
+    /// Lines of the level error.
+    pub errors: u64,
+    /// Lines of the level warn.
+    pub warnings: u64,
+}
+
+/// Counts since the start of the process.
+#[must_use]
+pub fn lines() -> Lines {
+    Lines { errors: ERRORS.load(Ordering::Relaxed), warnings: WARNINGS.load(Ordering::Relaxed) }
+}
+
+/// Counts a line; called by the macros.
+#[doc(hidden)]
+pub fn count(level: Level) {
+    match level {
+        Level::ERROR => ERRORS.fetch_add(1, Ordering::Relaxed),
+        Level::WARN => WARNINGS.fetch_add(1, Ordering::Relaxed),
+        _ => 0,
+    };
+}
+
 /// Prints a [`LogSafe`] value; made by the macros.
 pub struct Shown<'a, T: LogSafe + ?Sized>(pub &'a T);
 
@@ -70,13 +115,14 @@ macro_rules! define {
         $(
             $(#[doc = $doc])+
             macro_rules! $inner {
-                ($d message:literal $d (, $d field:ident = $d value:expr)* $d(,)?) => {
+                ($d message:literal $d (, $d field:ident = $d value:expr)* $d(,)?) => {{
+                    $crate::log::count($crate::log::Level::$level);
                     $crate::log::event!(
                         $crate::log::Level::$level,
                         $d($d field = %$crate::log::Shown(&$d value),)*
                         $d message
                     )
-                };
+                }};
             }
             pub(crate) use $inner as $name;
         )+

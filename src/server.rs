@@ -4,11 +4,12 @@
 
 mod connection;
 mod listener;
+mod monitor;
 mod pace;
 mod peer;
 mod tls;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinSet};
 
@@ -21,6 +22,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config::Config,
     engine::{self, Engine, registration::Registration},
+    ground::{self, Overwriting},
     log,
     random::{OsRandom, Random},
     sync::sliding::Sliding,
@@ -55,6 +57,7 @@ pub enum Error {
 /// A server that listens; dropping it without [`Server::stop`] cuts its connections.
 pub struct Server {
     addresses: Vec<SocketAddr>,
+    metrics: Option<SocketAddr>,
     stopping: watch::Sender<bool>,
     tasks: JoinSet<()>,
     services: Arc<Services>,
@@ -72,6 +75,7 @@ impl Server {
         let (stopping, stop) = watch::channel(false);
         let config = Arc::new(config);
         let engine = Arc::new(Engine::open(&config, Arc::clone(&clock), Arc::clone(&random)).await?);
+        warn_of_ground(&config);
         engine.open_epochs().await?;
         let services = Arc::new(Services {
             registration: Registration::load(&config.registration, &engine).await?,
@@ -100,6 +104,8 @@ impl Server {
         for listener in listeners {
             tasks.spawn(connection::accept(listener, router.clone(), peers.clone(), slots.clone(), stop.clone()));
         }
+        let listening = tasks.len();
+        let metrics = monitor::start(&config.metrics, &engine, &mut tasks, &stop).await?;
         tasks.spawn({
             let (engine, stop) = (Arc::clone(&engine), stop.clone());
             async move { engine.keep_up(stop).await }
@@ -107,14 +113,20 @@ impl Server {
         tasks.spawn(Arc::clone(&engine.pushing).run(stop.clone()));
         let socket = admin::Socket::bind(&config).map_err(|_| Error::Socket)?;
         tasks.spawn(socket.serve(Arc::new(admin::Administrator(engine)), stop));
-        log::info!("listening", listeners = tasks.len() - 3);
-        Ok(Self { addresses, stopping, tasks, services })
+        log::info!("listening", listeners = listening);
+        Ok(Self { addresses, metrics, stopping, tasks, services })
     }
 
     /// The TCP addresses listened on, with the ports the system chose.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The address monitoring asks, if it may.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics
     }
 
     /// The services behind the API.
@@ -158,10 +170,38 @@ pub fn raise_open_files(config: &Config) {
     }
 }
 
-/// Keeps the process's memory out of core files.
+/// Whether the server could speak TLS with the certificate chain and key at these paths.
+#[must_use]
+pub fn tls_is_usable(certificate: &Path, key: &Path) -> bool {
+    tls::acceptor(certificate, key).is_ok()
+}
+
+/// Keeps the process's memory out of core files, and from programs that the kernel hands dumps to: these are not bound
+/// by the limit. Processes of the same user cannot read it either.
 pub fn disable_core_dumps() {
-    use rustix::process::{Resource, Rlimit, setrlimit};
-    if setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).is_err() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let limited = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    if limited.is_err() || set_dumpable_behavior(DumpableBehavior::NotDumpable).is_err() {
         log::warn!("core dumps could not be turned off");
+    }
+}
+
+/// Warns where overwriting the keys would not erase them.
+fn warn_of_ground(config: &Config) {
+    let place = ground::place(&config.storage.keys_directory());
+    match place.map(|place| place.overwriting) {
+        Some(Overwriting::KeepsOld(reason)) => {
+            log::warn!("keys that are overwritten stay readable here: run `lethe doctor`", reason = reason);
+        }
+        Some(Overwriting::Unknown(reason)) => {
+            log::warn!(
+                "whether keys that are overwritten are gone is not known here: run `lethe doctor`",
+                reason = reason
+            );
+        }
+        Some(Overwriting::Memory) => {
+            log::warn!("the keys lie in memory: with the power, everything is gone");
+        }
+        Some(Overwriting::InPlace) | None => {}
     }
 }

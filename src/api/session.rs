@@ -16,7 +16,7 @@ use ruma::{
 pub use self::authenticated::{Authenticated, Under};
 use crate::{
     accounts::{self, Account, Accounts},
-    api::{gate, services::Services},
+    api::{count, gate, services::Services},
     error::Error,
     rate::Source,
     secret::SecretText,
@@ -121,6 +121,7 @@ impl Scheme for AccessToken {
     async fn session(services: &Services, request: &Request<()>) -> Result<Session, Error> {
         let token = SecretText::new(Self::extract_authentication(request)?);
         let session = services.sessions.session(&token).await?;
+        count::note(services, request, &session);
         Ok(Session { address: gate::address(request), ..session })
     }
 }
@@ -129,13 +130,10 @@ impl Scheme for AccessTokenOptional {
     type Session = Option<Session>;
 
     async fn session(services: &Services, request: &Request<()>) -> Result<Option<Session>, Error> {
-        match Self::extract_authentication(request)? {
-            Some(token) => {
-                let session = services.sessions.session(&SecretText::new(token)).await?;
-                Ok(Some(Session { address: gate::address(request), ..session }))
-            }
-            None => Ok(None),
-        }
+        let Some(token) = Self::extract_authentication(request)? else { return Ok(None) };
+        let session = services.sessions.session(&SecretText::new(token)).await?;
+        count::note(services, request, &session);
+        Ok(Some(Session { address: gate::address(request), ..session }))
     }
 }
 

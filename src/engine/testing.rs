@@ -56,6 +56,7 @@ pub(crate) fn settings() -> Settings {
         },
         push: pushing::Policy { enabled: true, details: false, client: outbound::Client::new(tls.clone(), []) },
         tls,
+        data: std::env::temp_dir(),
     }
 }
 

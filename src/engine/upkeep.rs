@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Engine, Error};
-use crate::{accounts, log, rooms, store::Class};
+use crate::{accounts, log, metrics::Task, rooms, store::Class};
 
 /// How often packs are looked for.
 const PACK_EVERY: Duration = Duration::from_mins(1);
@@ -33,36 +33,46 @@ impl Engine {
 
     /// Rewrites single rows as packs where enough have gathered.
     pub async fn pack(&self) {
+        let mut well = true;
         for room in self.rooms.all_open() {
             if let Err(error) = self.rooms.pack(&room).await {
                 log::warn!("a room was not packed", reason = error.reason());
+                well = false;
             }
         }
+        self.metrics.ran(Task::Packs, well);
     }
 
     /// Gives everybody who changed a new generation.
     pub async fn renew(&self) {
         self.rooms.open_admitted().await;
+        let mut well = true;
         for account in self.accounts.all_open() {
             if let Err(error) = self.accounts.renew_generation(&account).await {
                 log::warn!("an account got no new generation", reason = reason(error));
+                well = false;
             }
         }
         for room in self.rooms.all_open() {
             if let Err(error) = self.rooms.renew_generation(&room).await {
                 log::warn!("a room got no new generation", reason = error.reason());
+                well = false;
             }
         }
         if let Err(error) = self.house.renew_generation().await {
             log::warn!("the house got no new generation", reason = reason(error.into()));
+            well = false;
         }
+        self.metrics.ran(Task::Generations, well);
     }
 
     /// Merges every partition, leaving out dead rows.
     pub async fn merge(&self) {
-        if self.journals.store.merge_all().await.is_err() {
+        let well = self.journals.store.merge_all().await.is_ok();
+        if !well {
             log::warn!("the store was not merged");
         }
+        self.metrics.ran(Task::Merge, well);
     }
 
     /// Does all of it, each at its own pace, until `stop` says so.
@@ -70,13 +80,17 @@ impl Engine {
         let start = self.clock.monotonic();
         let (mut merged, mut renewed) = (start, start);
         loop {
-            if self.open_epochs().await.is_err() {
+            let opened = self.open_epochs().await.is_ok();
+            if !opened {
                 log::error!("the next epochs could not be opened");
             }
+            self.metrics.ran(Task::Epochs, opened);
             self.pack().await;
-            if self.media.drop_dead().await.is_err() {
+            let dropped = self.media.drop_dead().await.is_ok();
+            if !dropped {
                 log::error!("media that has expired was not unlinked");
             }
+            self.metrics.ran(Task::Media, dropped);
             let now = self.clock.monotonic();
             if now.saturating_sub(renewed) >= GENERATION_EVERY {
                 self.renew().await;

@@ -219,6 +219,14 @@ impl Slots {
         self.0.current.read().table.serials.get(&class).copied().unwrap_or(0)
     }
 
+    /// Whether the table would take a commit: waits for one that is under way.
+    ///
+    /// # Errors
+    /// [`Error::Io`] after a failed commit.
+    pub async fn check(&self) -> Result<(), Error> {
+        if *self.0.turn.lock().await { Err(Error::Io) } else { Ok(()) }
+    }
+
     /// How often the table has been written.
     #[must_use]
     pub fn generation(&self) -> u64 {

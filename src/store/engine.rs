@@ -113,7 +113,8 @@ impl Engine {
         Ok(there.then(|| Arc::clone(&self.upkeep).begin(instance, partition)))
     }
 
-    fn alive(&self) -> Result<(), Error> {
+    /// [`Error::Closed`] after the first failure of the medium.
+    pub(super) fn alive(&self) -> Result<(), Error> {
         if self.failed { Err(Error::Closed) } else { Ok(()) }
     }
 

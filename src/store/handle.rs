@@ -100,6 +100,11 @@ impl Store {
         self.with_engine(move |engine| engine.drop_partition(instance, partition)).await
     }
 
+    /// Whether the commit thread is there and would take a commit now. Writes and syncs nothing.
+    pub async fn check(&self) -> Result<(), Error> {
+        self.with_engine(|engine| engine.alive()).await
+    }
+
     /// The partitions of `instance`, in order.
     pub async fn list_partitions(&self, instance: Instance) -> Result<Vec<Partition>, Error> {
         let backend = Arc::clone(&self.0.backend);

@@ -9,6 +9,7 @@ mod http;
 mod layers;
 mod limits;
 mod media;
+mod monitor;
 mod previews;
 mod push;
 mod rooms;

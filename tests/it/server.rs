@@ -48,7 +48,7 @@ pub(crate) struct TestServer {
 }
 
 /// Where the server listens now; it changes with a restart.
-type Address = Arc<Mutex<SocketAddr>>;
+pub(crate) type Address = Arc<Mutex<SocketAddr>>;
 
 impl TestServer {
     /// A server with the defaults.
@@ -157,7 +157,7 @@ async fn connect(address: &Address) -> TcpStream {
     TcpStream::connect(address).await.expect("connected")
 }
 
-async fn send(address: &Address, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+pub(crate) async fn send(address: &Address, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
     for (name, value) in headers {
         write!(head, "{name}: {value}\r\n").expect("a string takes every write");
