@@ -12,5 +12,5 @@ pub use self::{
     client::{Error as ClientError, ask},
     engine::Administrator,
     protocol::{Answer, Request},
-    socket::{Dispatch, Socket},
+    socket::{Dispatch, Socket, path as socket_path},
 };

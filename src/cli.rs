@@ -1,6 +1,8 @@
 //! The command line: `lethe serve`, and commands that talk to a running server.
 
 mod config;
+mod doctor;
+mod health;
 mod serve;
 mod token;
 mod user;
@@ -37,6 +39,10 @@ struct Arguments {
 enum Command {
     /// Run the server until it gets SIGTERM or SIGINT.
     Serve,
+    /// Ask the running server whether it is ready.
+    Health,
+    /// Look for what should be changed: here, or from outside with --external. Exits with 1 after warnings, 2 after errors.
+    Doctor(doctor::Options),
     /// Accounts.
     #[command(subcommand)]
     User(user::Command),
@@ -57,6 +63,11 @@ enum Error {
     Server(#[from] ServerError),
     #[error(transparent)]
     Admin(#[from] admin::ClientError),
+    #[error("the server is not ready, or does not run")]
+    NotReady,
+    /// The doctor found something and has said so; the exit code.
+    #[error("there is something to change")]
+    Found(u8),
     #[error("the terminal cannot be used")]
     Terminal(#[from] io::Error),
     /// The server's reason for not doing what was asked.
@@ -70,6 +81,7 @@ pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     match execute(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(Error::Found(code)) => ExitCode::from(code),
         Err(error) => {
             let _ = writeln!(io::stderr(), "lethe: {error}");
             ExitCode::FAILURE
@@ -80,6 +92,8 @@ pub fn run() -> ExitCode {
 fn execute(arguments: &Arguments) -> Result<(), Error> {
     match &arguments.command {
         Command::Serve => serve::run(load(arguments)?),
+        Command::Health => health::run(&load(arguments)?),
+        Command::Doctor(options) => doctor::run(&load(arguments), file(arguments).as_deref(), options),
         Command::User(command) => user::run(&load(arguments)?, command),
         Command::Token(command) => token::run(&load(arguments)?, command),
         Command::Config(config::Command::Example) => config::example(),
@@ -88,9 +102,13 @@ fn execute(arguments: &Arguments) -> Result<(), Error> {
 }
 
 fn load(arguments: &Arguments) -> Result<Config, ConfigError> {
+    Config::load(file(arguments).as_deref())
+}
+
+/// The configuration file, if there is one.
+fn file(arguments: &Arguments) -> Option<PathBuf> {
     let default = PathBuf::from(DEFAULT_FILE);
-    let file = arguments.config.clone().or_else(|| default.exists().then_some(default));
-    Config::load(file.as_deref())
+    arguments.config.clone().or_else(|| default.exists().then_some(default))
 }
 
 /// Asks the running server and shows its answer.

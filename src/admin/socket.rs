@@ -72,7 +72,7 @@ impl Drop for Socket {
 
 /// Where the socket of `config` is.
 #[must_use]
-pub(super) fn path(config: &Config) -> PathBuf {
+pub fn path(config: &Config) -> PathBuf {
     config.admin.socket.clone().unwrap_or_else(|| config.storage.data.join("admin.sock"))
 }
 
