@@ -61,3 +61,8 @@ complement-image: build-ci
 complement-diff:
 	python3 tests/complement/test_complement.py --quiet
 	python3 tests/complement/complement.py diff $(RUN)
+
+# The image: built, started by compose.yaml, logged in to; see doc/operations.md.
+.PHONY: image
+image:
+	tools/image.sh
