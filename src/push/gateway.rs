@@ -141,7 +141,7 @@ mod tests {
 
     use super::*;
 
-    fn target(data: Value) -> Target {
+    fn target(data: &Value) -> Target {
         Target::new("app", "key", data.as_object().unwrap()).unwrap()
     }
 
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_gateway_is_told_ids_and_counts_and_the_data_without_the_address() {
-        let target = target(json!({"url": "https://g/_matrix/push/v1/notify", "format": "event_id_only", "x": [1]}));
+        let target = target(&json!({"url": "https://g/_matrix/push/v1/notify", "format": "event_id_only", "x": [1]}));
         assert!(wants_ids_only(&target));
         let told = Told {
             event: event_id!("$e"),
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_badge_is_a_count_alone() {
-        let target = target(json!({"url": "https://g/_matrix/push/v1/notify"}));
+        let target = target(&json!({"url": "https://g/_matrix/push/v1/notify"}));
         assert!(!wants_ids_only(&target));
         let body: Value = serde_json::from_slice(&body(&target, None, Some(0))).unwrap();
         let device = json!({"app_id": "app", "pushkey": "key", "data": {}});

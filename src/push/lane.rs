@@ -117,7 +117,7 @@ mod tests {
             assert_eq!(lane.begin(now), None, "one attempt at a time");
             lane.end(Outcome::Failed(None), now, u32::MAX);
             let due = lane.due().unwrap();
-            waits.push((due - now).as_secs());
+            waits.push(due.saturating_sub(now).as_secs());
             assert_eq!(lane.begin(due.saturating_sub(Duration::from_millis(1))), None);
             now = due;
         }

@@ -73,7 +73,7 @@ pub fn put_rule(
     before: Option<&str>,
 ) -> Result<(), Error> {
     let (kind, id) = (rule.kind(), rule.rule_id().to_owned());
-    let known = rules.get(kind.clone(), &id).map(|known| known.enabled());
+    let known = rules.get(kind.clone(), &id).map(ruma::push::AnyPushRuleRef::enabled);
     // A rule that moves is taken out first: its neighbours' places are then what they will be.
     if known.is_some() && (after.is_some() || before.is_some()) {
         remove_rule(rules, kind.clone(), &id)?;

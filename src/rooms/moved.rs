@@ -92,7 +92,7 @@ fn with_rules(mut rules: Value, old: &RoomId, new: &RoomId) -> Option<Value> {
         let Some(at) = has(list, old).filter(|_| has(list, new).is_none() && list.len() < RULES.1) else { continue };
         let mut rule = list[at].clone();
         rule["rule_id"] = json!(new);
-        for condition in rule["conditions"].as_array_mut().into_iter().flatten() {
+        for condition in rule.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
             if condition["key"] == "room_id" && condition["pattern"] == old.as_str() {
                 condition["pattern"] = json!(new);
             }

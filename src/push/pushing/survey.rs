@@ -57,7 +57,7 @@ impl Pushing {
     fn tell_open(&self, account: &Arc<Account>, at: (&Room, &View, &Scene), entry: &Entry) {
         let vault = account.view();
         let Some(actions) = self.counters.judge(account, &vault, at, entry) else { return };
-        self.tell(&account.user_id, &targets(&vault), actions.into(), at.0, entry);
+        self.tell(&account.user_id, &targets(&vault), &actions.into(), at.0, entry);
     }
 
     /// Judges for a member who cannot be asked: by the predefined rules, as far as his note goes.
@@ -71,7 +71,7 @@ impl Pushing {
         let Some(flat) = self.counters.flattened().of(view, entry) else { return };
         let Some(actions) = notifies(&rules, &context, &flat) else { return };
         if note.level == Level::All || invites || highlights(actions) {
-            self.tell(user, &note.targets, actions.into(), room, entry);
+            self.tell(user, &note.targets, &actions.into(), room, entry);
         }
     }
 
@@ -79,19 +79,19 @@ impl Pushing {
         &self,
         user: &UserId,
         targets: &[Arc<Target>],
-        actions: Arc<[ruma::push::Action]>,
+        actions: &Arc<[ruma::push::Action]>,
         room: &Room,
         entry: &Entry,
     ) {
         let now = self.rooms.clock().monotonic();
-        let urgent = is_urgent(entry, &actions);
+        let urgent = is_urgent(entry, actions);
         let mut desk = self.desk.lock();
         for target in targets {
             let parcel = Parcel::Event {
                 user: user.to_owned(),
                 room: room.id.clone(),
                 event: entry.id(),
-                actions: Arc::clone(&actions),
+                actions: Arc::clone(actions),
                 urgent,
             };
             desk.put(target, parcel, now);
