@@ -8,19 +8,17 @@ use ruma::{
         account::{
             check_registration_token_validity::v1 as validity,
             get_username_availability::v3 as available,
-            register::{
-                RegistrationKind,
-                v3::{Request, Response},
-            },
+            register::{RegistrationKind, v3::Request},
         },
         uiaa::AuthType,
     },
 };
+use serde_json::json;
 
 use super::uiaa;
 use crate::{
     accounts::{self, NewDevice},
-    api::{Routes, Ruma, RumaRouter, Services, uiaa::Interactive},
+    api::{Routes, Ruma, RumaRouter, Services, json::Json, uiaa::Interactive},
     config::RegistrationMode as Mode,
     error::Error,
     rate::Kind,
@@ -32,7 +30,7 @@ pub(super) fn routes(router: Routes) -> Routes {
 }
 
 /// `POST /_matrix/client/v3/register`
-async fn register(services: Arc<Services>, request: Ruma<Interactive<Request>>) -> Result<Response, Error> {
+async fn register(services: Arc<Services>, request: Ruma<Interactive<Request>>) -> Result<Json, Error> {
     let (address, Interactive { request, auth }) = (request.address, request.body);
     let flow = match services.config.registration.mode {
         Mode::Closed => return Err(Error::forbidden("Registration is closed")),
@@ -75,14 +73,19 @@ async fn register(services: Arc<Services>, request: Ruma<Interactive<Request>>) 
         proof.map_or(Ok(Vec::new()), |token| registration.spend(house, clock.now(), token))
     });
     let (account, logged_in) = made.await.map_err(refused)?;
-    let mut response = Response::new(account.user_id.clone());
+    // ruma's type would write a null for the device that was not wanted.
+    let mut answer = json!({ "user_id": account.user_id });
     if let Some(logged_in) = logged_in {
-        response.device_id = Some(logged_in.device);
-        response.access_token = Some(logged_in.access.expose().to_owned());
-        response.refresh_token = logged_in.refresh.map(|token| token.expose().to_owned());
-        response.expires_in = logged_in.expires_in;
+        answer["device_id"] = json!(logged_in.device);
+        answer["access_token"] = logged_in.access.expose().into();
+        if let Some(token) = logged_in.refresh {
+            answer["refresh_token"] = token.expose().into();
+        }
+        if let Some(lifetime) = logged_in.expires_in {
+            answer["expires_in_ms"] = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX).into();
+        }
     }
-    Ok(response)
+    Ok(Json(answer))
 }
 
 /// `GET /_matrix/client/v3/register/available`
