@@ -16,8 +16,7 @@ flags="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-leve
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
     -Cllvm-args=-sanitizer-coverage-trace-compares"
 if [ "$mode" = seeded ]; then
-    flags="$flags --cfg fuzz_seeded"
-    built=$built-seeded
+    export LETHE_FUZZ_SEEDED=1
 fi
 . tools/env.sh
 # The versions that are tested, and the engine's own.
@@ -25,7 +24,7 @@ cp Cargo.lock fuzz/Cargo.lock
 # The target is named so that build scripts and macros, which run here, stay without instrumentation.
 RUSTFLAGS=$(echo $flags) cargo build -q -j2 --release --manifest-path fuzz/Cargo.toml --target "$host" --target-dir "$built"
 binary=$built/$host/release/fuzz
-work=$built/fuzzing
+work=$built/fuzzing-$mode
 mkdir -p "$work"
 [ $# -gt 0 ] || set -- $(ls fuzz/corpus)
 

@@ -30,7 +30,9 @@ const TAG: usize = 16;
 const ESTIMATED: usize = 100;
 /// A record that asks for more memory than this is refused: it cannot be one this server wrote.
 const MOST_MEMORY_KIB: u32 = 1 << 20;
+/// As for the memory.
 const MOST_PASSES: u32 = 16;
+/// As for the memory.
 const MOST_LANES: u32 = 8;
 const PASSPHRASE_WORDS: usize = 5;
 const WORDS: &str = include_str!("words.txt");
