@@ -10,20 +10,15 @@ cd "$(dirname "$0")/.."
 mode=$1 limit=$2
 shift 2
 jobs=${JOBS:-2}
-built=${CARGO_TARGET_DIR:-$HOME/.cache/lethe/target}-fuzz
-host=$(rustc -vV | sed -n 's/^host: //p')
-flags="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
-    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
-    -Cllvm-args=-sanitizer-coverage-trace-compares"
+built=${CARGO_TARGET_DIR:-$HOME/.cache/lethe/target}
 if [ "$mode" = seeded ]; then
     export LETHE_FUZZ_SEEDED=1
 fi
 . tools/env.sh
 # The versions that are tested, and the engine's own.
 cp Cargo.lock fuzz/Cargo.lock
-# The target is named so that build scripts and macros, which run here, stay without instrumentation.
-RUSTFLAGS=$(echo $flags) cargo build -q -j2 --release --manifest-path fuzz/Cargo.toml --target "$host" --target-dir "$built"
-binary=$built/$host/release/fuzz
+RUSTC_WRAPPER=$PWD/tools/fuzz-rustc cargo build -q -j2 --manifest-path fuzz/Cargo.toml --target-dir "$built"
+binary=$built/debug/fuzz
 work=$built/fuzzing-$mode
 mkdir -p "$work"
 [ $# -gt 0 ] || set -- $(ls fuzz/corpus)

@@ -9,7 +9,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    extract::{Query, RawPathParams, State},
+    extract::{Query, RawPathParams, State, rejection::RawPathParamsRejection},
     http::{HeaderMap, Method, Request, Response, Uri, request::Parts},
     response::IntoResponse,
     routing::{MethodRouter, on},
@@ -165,8 +165,11 @@ where
 {
     on(
         filter::<R>(),
-        move |State(services): State<Arc<Services>>, path: RawPathParams, request: Request<Body>| async move {
+        move |State(services): State<Arc<Services>>,
+              path: Result<RawPathParams, RawPathParamsRejection>,
+              request: Request<Body>| async move {
             let answer = async {
+                let path = path.map_err(|_| unreadable())?;
                 let mut request = read::<R>(&services, &path, request).await?;
                 let seat = request.seat.take();
                 let answer = async move { Ok(seated(respond(handler(services, request).await?)?, seat)) };
@@ -202,8 +205,11 @@ where
 {
     on(
         filter::<R>(),
-        move |State(services): State<Arc<Services>>, path: RawPathParams, request: Request<Body>| async move {
+        move |State(services): State<Arc<Services>>,
+              path: Result<RawPathParams, RawPathParamsRejection>,
+              request: Request<Body>| async move {
             let answer = async {
+                let path = path.map_err(|_| unreadable())?;
                 let (parts, body) = request.into_parts();
                 let unread = Unread { headers: parts.headers.clone(), body };
                 let mut request = read::<R>(&services, &path, Request::from_parts(parts, Body::empty())).await?;
@@ -213,6 +219,11 @@ where
             answer.await.unwrap_or_else(Error::into_response)
         },
     )
+}
+
+/// A parameter of the path is not UTF-8.
+fn unreadable() -> Error {
+    Error::invalid_param("The path is not UTF-8")
 }
 
 /// Authenticates and counts before the body is read, so that strangers cannot make the server collect bodies.
@@ -235,7 +246,7 @@ where
     if R::METHOD != Method::GET {
         gate.write(caller, raw.len())?;
     }
-    json::check_depth(&raw)?;
+    json::check(&raw)?;
     let uri = head.uri().clone();
     let body = parse(head.into_parts().0, &raw, path)?;
     let arguments = path.iter().map(|(_, value)| value.to_owned()).collect();

@@ -33,11 +33,17 @@ fn transaction(session: &Session, id: &ruma::TransactionId) -> Result<Transactio
     Ok(Transaction { device: session.device_id.clone(), id: id.to_string() })
 }
 
+/// Refuses a request without a body where the body is an event's content: ruma takes it for an empty object.
+pub(super) fn has_body(raw: &[u8]) -> Result<(), Error> {
+    if raw.is_empty() { Err(Error::not_json("The body is missing")) } else { Ok(()) }
+}
+
 /// `PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}`
 async fn send_event(services: Arc<Services>, request: Ruma<send::Request>) -> Result<send::Response, Error> {
     let send::Request { room_id, txn_id, body, .. } = request.body;
     let kind = &request.arguments[1];
     let transaction = transaction(&request.session, &txn_id)?;
+    has_body(&request.raw)?;
     let mut content = content_from(body.json().get()).map_err(crate::rooms::Error::from)?;
     let redacts = if kind == "m.room.redaction" { target(&mut content)? } else { None };
     let draft = Draft { redacts, ..Draft::message(&room_id, &request.session.user_id, kind, content) };

@@ -56,7 +56,7 @@ async fn query(
 /// `POST /_matrix/key/v2/query`
 async fn query_many(State(services): State<Arc<Services>>, request: Request<Body>) -> Result<axum::Json<Value>, Error> {
     let body = collect(request.into_body(), MAX_STRANGERS_BODY, None).await?;
-    json::check_depth(&body)?;
+    json::check(&body)?;
     let asked: Query =
         serde_json::from_slice(&body).map_err(|_| Error::bad_json("The body has an unexpected shape"))?;
     answer(&services, asked.server_keys.contains_key(&name_of(&services)))

@@ -19,7 +19,7 @@ use sha1::Sha1;
 use super::{
     body::{MAX_STRANGERS_BODY, collect},
     gate,
-    json::check_depth,
+    json::check,
     register::new_device,
     ruma::finish,
 };
@@ -91,7 +91,7 @@ async fn register(State(services): State<Arc<Services>>, request: Request<Body>)
         secret(&services)?;
         services.gate.pass(Kind::Registration, gate::address(&request))?;
         let body = collect(request.into_body(), MAX_STRANGERS_BODY, None).await?;
-        check_depth(&body)?;
+        check(&body)?;
         let request: Wanted = serde_json::from_slice(&body)?;
         finish(make(services, request)).await
     };

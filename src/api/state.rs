@@ -10,7 +10,7 @@ use ruma::api::client::state::{
 use serde_json::Value;
 
 use crate::{
-    api::{Routes, Ruma, RumaRouter, Services, history::Shower},
+    api::{Routes, Ruma, RumaRouter, Services, history::Shower, send::has_body},
     error::Error,
     event::build::content_from,
     rooms::show::as_it_stands,
@@ -45,6 +45,7 @@ async fn get_state_event(services: Arc<Services>, request: Ruma<get_one::Request
 /// `PUT /_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}`
 async fn set_state_event(services: Arc<Services>, request: Ruma<set::Request>) -> Result<set::Response, Error> {
     let (rooms, account) = (&services.engine.rooms, request.session.account());
+    has_body(&request.raw)?;
     let content = content_from(request.body.body.json().get()).map_err(crate::rooms::Error::from)?;
     // Memberships of who is not in yet begin at the membership endpoints; all other state needs a member.
     let room = rooms.joined(&request.body.room_id, account).await?;

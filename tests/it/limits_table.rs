@@ -151,10 +151,11 @@ fn bounds(code: &str) -> Vec<(String, String, String)> {
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).expect("a directory") {
         let path = entry.expect("an entry").path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let is_source = path.extension().is_some_and(|extension| extension == "rs");
         if path.is_dir() && name != "fuzz" {
             collect(&path, files);
-        } else if name.ends_with(".rs") && !name.contains("test") && name != "fuzz.rs" {
+        } else if is_source && !name.contains("test") && name != "fuzz" {
             files.push(path);
         }
     }
