@@ -23,7 +23,7 @@ mod wake;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, OnceLock, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -109,7 +109,7 @@ pub struct Accounts {
     waiting: Semaphore,
     registering: tokio::sync::Mutex<()>,
     mailbox: Mailbox,
-    waker: OnceLock<Weak<dyn Wakes>>,
+    wakers: RwLock<Vec<Weak<dyn Wakes>>>,
 }
 
 /// Password hashes that may wait for a permit; more are told to come back.
@@ -133,7 +133,7 @@ struct Known {
     expires: Option<Timestamp>,
 }
 
-/// What happens elsewhere when an account opens: its rooms open too.
+/// What happens elsewhere when an account opens: its rooms open, what it has put off goes on.
 pub trait Wakes: Send + Sync {
     /// Called once per account and process, before the account's first request goes on.
     fn woke(&self, account: Arc<Account>) -> futures_like::BoxFuture<'_, ()>;
@@ -161,14 +161,14 @@ impl Accounts {
             hashing: Semaphore::new(permits),
             waiting: Semaphore::new(permits + MOST_WAITING),
             registering: tokio::sync::Mutex::new(()),
-            waker: OnceLock::new(),
+            wakers: RwLock::default(),
         }
     }
 
-    /// Says who is told of an account that opens, for as long as he is there. Called once, while the server is put
-    /// together.
+    /// Adds who is told of an account that opens, for as long as he is there, after those before him. Called while the
+    /// server is put together.
     pub fn on_wake(&self, waker: &Arc<dyn Wakes>) {
-        let _ = self.waker.set(Arc::downgrade(waker));
+        self.wakers.write().push(Arc::downgrade(waker));
     }
 
     /// The account, when it is open.

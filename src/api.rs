@@ -21,6 +21,7 @@ mod backup;
 mod capabilities;
 mod count;
 mod create_room;
+mod delayed;
 mod device;
 mod directory;
 mod discovery;
@@ -98,6 +99,7 @@ fn families() -> Routes {
         backup::routes,
         capabilities::routes,
         create_room::routes,
+        delayed::routes,
         device::routes,
         directory::routes,
         discovery::routes,

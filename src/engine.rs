@@ -28,6 +28,7 @@ use crate::{
     accounts::{self, Accounts},
     clock::{Clock, Timestamp},
     config::{self, Config},
+    delayed::Delayed,
     e2ee::E2ee,
     house::House,
     journal::Journals,
@@ -65,6 +66,8 @@ pub struct Engine {
     pub media: Arc<Media>,
     /// Unread counts.
     pub counters: Arc<Counters>,
+    /// Events that are sent later.
+    pub delayed: Arc<Delayed>,
     /// Classic syncs.
     pub syncs: Arc<Syncs>,
     /// What is told to push gateways.
@@ -152,6 +155,8 @@ impl Engine {
         let rooms =
             Arc::new(Rooms::new(Arc::clone(&accounts), Arc::clone(&clock), Arc::clone(&signer), settings.rooms));
         accounts.on_wake(&(Arc::clone(&rooms) as _));
+        let delayed = Arc::new(Delayed::new(Arc::clone(&rooms)));
+        accounts.on_wake(&(Arc::clone(&delayed) as _));
         let e2ee = E2ee::new(Arc::clone(&rooms));
         let counters = Arc::new(Counters::default());
         let syncs = Arc::new(Syncs::new(Arc::clone(&rooms), Arc::clone(&counters)));
@@ -174,6 +179,7 @@ impl Engine {
             tls,
             clock,
             signer,
+            delayed,
         })
     }
 }

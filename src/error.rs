@@ -31,8 +31,17 @@ use ruma::{
 pub struct Error(Box<Inner>);
 
 enum Inner {
-    Standard { status: StatusCode, kind: ErrorKind, message: &'static str },
+    Standard {
+        status: StatusCode,
+        kind: ErrorKind,
+        message: &'static str,
+    },
     Uiaa(UiaaInfo),
+    /// One with fields that ruma's type has no room for.
+    Extended {
+        status: StatusCode,
+        body: serde_json::Value,
+    },
 }
 
 /// Constructors that only pair a code with its status.
@@ -182,6 +191,28 @@ impl Error {
         Self::standard(StatusCode::BAD_REQUEST, kind.unwrap_or(ErrorKind::Unknown), message)
     }
 
+    /// 400: an event may wait no longer than `most` (MSC4140).
+    #[must_use]
+    pub fn delay_too_long(most: Duration) -> Self {
+        let most = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+        Self::delayed("M_MAX_DELAY_EXCEEDED", "The delay is too long", Some(most))
+    }
+
+    /// 400: the account has put off as many events as it may (MSC4140).
+    #[must_use]
+    pub fn too_many_delayed() -> Self {
+        Self::delayed("M_MAX_DELAYED_EVENTS_EXCEEDED", "Too many events wait to be sent", None)
+    }
+
+    fn delayed(code: &'static str, message: &'static str, most: Option<u64>) -> Self {
+        let mut body =
+            serde_json::json!({ "errcode": "M_UNKNOWN", "error": message, "org.matrix.msc4140.errcode": code });
+        if let Some(most) = most {
+            body["org.matrix.msc4140.max_delay"] = most.into();
+        }
+        Self(Box::new(Inner::Extended { status: StatusCode::BAD_REQUEST, body }))
+    }
+
     /// 401 without an error code: the client goes through user-interactive authentication
     /// ([spec](https://spec.matrix.org/latest/client-server-api/#user-interactive-authentication-api)).
     #[must_use]
@@ -199,7 +230,7 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match &*self.0 {
-            Inner::Standard { status, .. } => *status,
+            Inner::Standard { status, .. } | Inner::Extended { status, .. } => *status,
             Inner::Uiaa(_) => StatusCode::UNAUTHORIZED,
         }
     }
@@ -209,6 +240,7 @@ impl Error {
     pub fn code(&self) -> Option<String> {
         match &*self.0 {
             Inner::Standard { kind, .. } => Some(kind.errcode().to_string()),
+            Inner::Extended { body, .. } => body["errcode"].as_str().map(ToOwned::to_owned),
             Inner::Uiaa(_) => None,
         }
     }
@@ -224,7 +256,7 @@ impl Error {
     pub fn into_standard_body(self) -> Option<Box<StandardErrorBody>> {
         match *self.0 {
             Inner::Standard { kind, message, .. } => Some(Box::new(StandardErrorBody::new(kind, message.to_owned()))),
-            Inner::Uiaa(_) => None,
+            Inner::Uiaa(_) | Inner::Extended { .. } => None,
         }
     }
 
@@ -239,6 +271,9 @@ impl IntoResponse for Error {
             Inner::Standard { status, kind, message } => {
                 let body = StandardErrorBody::new(kind, message.to_owned());
                 MatrixError::new(status, ErrorBody::Standard(body)).try_into_http_response::<Vec<u8>>()
+            }
+            Inner::Extended { status, body } => {
+                MatrixError::new(status, ErrorBody::Json(body)).try_into_http_response::<Vec<u8>>()
             }
             Inner::Uiaa(info) => UiaaResponse::AuthResponse(info).try_into_http_response::<Vec<u8>>(),
         };

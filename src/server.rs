@@ -110,6 +110,10 @@ impl Server {
             let (engine, stop) = (Arc::clone(&engine), stop.clone());
             async move { engine.keep_up(stop).await }
         });
+        tasks.spawn({
+            let (delayed, stop) = (Arc::clone(&engine.delayed), stop.clone());
+            async move { delayed.run(stop).await }
+        });
         tasks.spawn(Arc::clone(&engine.pushing).run(stop.clone()));
         let socket = admin::Socket::bind(&config).map_err(|_| Error::Socket)?;
         tasks.spawn(socket.serve(Arc::new(admin::Administrator(engine)), stop));

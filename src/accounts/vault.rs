@@ -1,5 +1,7 @@
 //! What a vault holds; the serialised form of [`VaultChange`] is a stored format (`doc/storage.md`).
 
+mod later;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use imbl::{OrdMap, Vector};
@@ -13,6 +15,8 @@ use crate::{
     seal::{mail::MailSecret, slots::SlotId},
     secret::Key,
 };
+
+pub use self::later::DelayedEvent;
 
 /// An account's value.
 #[derive(Clone, Default)]
@@ -55,6 +59,8 @@ pub struct VaultLedger {
     pub data_bytes: usize,
     /// Threads the account follows or has stopped following, by room and root.
     pub threads: OrdMap<(OwnedRoomId, OwnedEventId), Counted<Thread>>,
+    /// Events to be sent later, by delay id.
+    pub delayed: OrdMap<String, DelayedEvent>,
     /// Counts changes in this process; sync compares with it.
     pub count: u64,
 }
@@ -274,6 +280,9 @@ pub enum VaultChange {
     /// A thread.
     #[serde(rename = "th")]
     Thread(OwnedRoomId, OwnedEventId, Option<Thread>),
+    /// An event to be sent later.
+    #[serde(rename = "e")]
+    Delayed(String, Option<DelayedEvent>),
 }
 
 /// What the types of account data start with that say whether a device is silenced; its id follows.
@@ -433,6 +442,7 @@ impl Ledger for VaultLedger {
                 let thread = thread.map(|thread| self.counted(thread));
                 set(&mut self.threads, (room, root), thread);
             }
+            VaultChange::Delayed(id, event) => set(&mut self.delayed, id, event),
         }
         Ok(())
     }
@@ -472,6 +482,7 @@ impl Ledger for VaultLedger {
         changes.extend(
             self.sync_points.iter().map(|(device, point)| VaultChange::SyncPoint(device.clone(), point.clone())),
         );
+        changes.extend(self.delayed.iter().map(|(id, event)| VaultChange::Delayed(id.clone(), Some(event.clone()))));
         changes.extend(
             self.pushers.iter().map(|((app, key), p)| VaultChange::Pusher(app.clone(), key.clone(), Some(p.clone()))),
         );

@@ -51,7 +51,12 @@ impl Accounts {
     pub(super) async fn enter(&self, localpart: &str, account: &Arc<Account>) {
         let cell = Arc::new(OnceCell::new_with(Some(Arc::clone(account))));
         self.open.write().insert(localpart.to_owned(), cell);
-        if let Some(waker) = self.waker.get().and_then(Weak::upgrade) {
+        self.tell_wakers(account).await;
+    }
+
+    async fn tell_wakers(&self, account: &Arc<Account>) {
+        let wakers: Vec<_> = self.wakers.read().iter().filter_map(Weak::upgrade).collect();
+        for waker in wakers {
             waker.woke(Arc::clone(account)).await;
         }
     }
@@ -70,9 +75,7 @@ impl Accounts {
         }
         self.tidy(&opened).await?;
         self.fold(&opened, mail).await?;
-        if let Some(waker) = self.waker.get().and_then(Weak::upgrade) {
-            waker.woke(Arc::clone(&opened)).await;
-        }
+        self.tell_wakers(&opened).await;
         Ok(opened)
     }
 

@@ -47,6 +47,8 @@ const FEATURES: &[&str] = &[
     // Threads that are followed, and sliding sync's part of it.
     "org.matrix.msc4306",
     "org.matrix.msc4308",
+    // Events sent later: how calls learn that somebody is gone.
+    "org.matrix.msc4140",
 ];
 
 /// `GET /_matrix/client/versions`

@@ -11,9 +11,11 @@ use ruma::{
     },
     canonical_json::CanonicalJsonValue,
 };
+use serde_json::json;
 
+use super::delayed::{self, Delayable, Later};
 use crate::{
-    api::{Routes, Ruma, RumaRouter, Services, Session},
+    api::{Routes, Ruma, RumaRouter, Services, Session, json::Json},
     error::Error,
     event::{Draft, build::content_from},
     rooms::{Transaction, history::seen},
@@ -26,7 +28,7 @@ pub(super) fn routes(router: Routes) -> Routes {
 /// The longest transaction id taken: it is stored with the event.
 const MAX_TRANSACTION_ID: usize = 255;
 
-fn transaction(session: &Session, id: &ruma::TransactionId) -> Result<Transaction, Error> {
+pub(super) fn transaction(session: &Session, id: &ruma::TransactionId) -> Result<Transaction, Error> {
     if id.as_bytes().len() > MAX_TRANSACTION_ID {
         return Err(Error::invalid_param("The transaction id is too long"));
     }
@@ -39,15 +41,26 @@ pub(super) fn has_body(raw: &[u8]) -> Result<(), Error> {
 }
 
 /// `PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}`
-async fn send_event(services: Arc<Services>, request: Ruma<send::Request>) -> Result<send::Response, Error> {
-    let send::Request { room_id, txn_id, body, .. } = request.body;
+async fn send_event(services: Arc<Services>, request: Ruma<Delayable<send::Request>>) -> Result<Json, Error> {
+    let Delayable { request: send::Request { room_id, txn_id, body, .. }, delay } = request.body;
     let kind = &request.arguments[1];
     let transaction = transaction(&request.session, &txn_id)?;
+    if let Some(delay) = delay {
+        let later = Later {
+            room: room_id,
+            kind,
+            state_key: None,
+            content: (!request.raw.is_empty()).then(|| body.json().get()),
+            delay: delayed::delay(&delay)?,
+            transaction: Some(&transaction.id),
+        };
+        return delayed::put_off(&services, &request.session, later).await;
+    }
     has_body(&request.raw)?;
-    let mut content = content_from(body.json().get()).map_err(crate::rooms::Error::from)?;
-    let redacts = if kind == "m.room.redaction" { target(&mut content)? } else { None };
-    let draft = Draft { redacts, ..Draft::message(&room_id, &request.session.user_id, kind, content) };
-    Ok(send::Response::new(put(&services, &request.session, &room_id, draft, transaction).await?))
+    let content = content_from(body.json().get()).map_err(crate::rooms::Error::from)?;
+    let draft = Draft::given(&room_id, &request.session.user_id, kind, content).map_err(crate::rooms::Error::from)?;
+    let id = put(&services, &request.session, &room_id, draft, transaction).await?;
+    Ok(Json(json!({ "event_id": id })))
 }
 
 /// `PUT /_matrix/client/v3/rooms/{roomId}/redact/{eventId}/{txnId}`
@@ -71,13 +84,6 @@ async fn put(
     let rooms = &services.engine.rooms;
     let room = rooms.joined(room, session.account()).await?;
     Ok(rooms.send(&room, draft, Some(transaction)).await?)
-}
-
-/// The target of a redaction that is sent as an event: taken out of the content, as the room version says where it stands.
-fn target(content: &mut CanonicalJsonObject) -> Result<Option<OwnedEventId>, Error> {
-    let Some(target) = content.remove("redacts") else { return Ok(None) };
-    let target = target.as_str().and_then(|target| OwnedEventId::try_from(target).ok());
-    target.map(Some).ok_or_else(|| Error::bad_json("The event to redact is not an event id"))
 }
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/report/{eventId}`: taken and dropped (`doc/threats.md`).

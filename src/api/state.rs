@@ -7,10 +7,11 @@ use ruma::api::client::state::{
     get_state_events::v3 as get_all,
     send_state_event::v3 as set,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::delayed::{self, Delayable, Later};
 use crate::{
-    api::{Routes, Ruma, RumaRouter, Services, history::Shower, send::has_body},
+    api::{Routes, Ruma, RumaRouter, Services, history::Shower, json::Json, send::has_body},
     error::Error,
     event::build::content_from,
     rooms::show::as_it_stands,
@@ -43,12 +44,25 @@ async fn get_state_event(services: Arc<Services>, request: Ruma<get_one::Request
 }
 
 /// `PUT /_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}`
-async fn set_state_event(services: Arc<Services>, request: Ruma<set::Request>) -> Result<set::Response, Error> {
+async fn set_state_event(services: Arc<Services>, request: Ruma<Delayable<set::Request>>) -> Result<Json, Error> {
     let (rooms, account) = (&services.engine.rooms, request.session.account());
+    let Delayable { request: set::Request { room_id, state_key, body, .. }, delay } = request.body;
+    let kind = &request.arguments[1];
+    if let Some(delay) = delay {
+        let later = Later {
+            room: room_id,
+            kind,
+            state_key: Some(state_key),
+            content: (!request.raw.is_empty()).then(|| body.json().get()),
+            delay: delayed::delay(&delay)?,
+            transaction: None,
+        };
+        return delayed::put_off(&services, &request.session, later).await;
+    }
     has_body(&request.raw)?;
-    let content = content_from(request.body.body.json().get()).map_err(crate::rooms::Error::from)?;
+    let content = content_from(body.json().get()).map_err(crate::rooms::Error::from)?;
     // Memberships of who is not in yet begin at the membership endpoints; all other state needs a member.
-    let room = rooms.joined(&request.body.room_id, account).await?;
-    let id = rooms.set_state(&room, account, &request.arguments[1], &request.body.state_key, content).await?;
-    Ok(set::Response::new(id))
+    let room = rooms.joined(&room_id, account).await?;
+    let id = rooms.set_state(&room, account, kind, &state_key, content).await?;
+    Ok(Json(json!({ "event_id": id })))
 }

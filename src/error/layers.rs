@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Error;
 use crate::{
-    accounts, e2ee, house, journal, push, rooms,
+    accounts, delayed, e2ee, house, journal, push, rooms,
     sync::{self, sliding},
 };
 
@@ -131,6 +131,19 @@ impl From<rooms::Error> for Error {
             E::AliasTaken => Self::room_in_use("The alias is taken"),
             E::Account(error) => error.into(),
             E::House(error) => error.into(),
+            E::Journal(error) => error.into(),
+        }
+    }
+}
+
+impl From<delayed::Error> for Error {
+    fn from(error: delayed::Error) -> Self {
+        use delayed::Error as E;
+        match error {
+            E::TooLong => Self::delay_too_long(delayed::MOST_DELAY),
+            E::TooMany => Self::too_many_delayed(),
+            E::NotFound => Self::not_found("No such event waits to be sent"),
+            E::Room(error) => error.into(),
             E::Journal(error) => error.into(),
         }
     }

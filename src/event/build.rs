@@ -66,6 +66,23 @@ impl Draft {
     ) -> Self {
         Self { state_key: Some(state_key.to_owned()), ..Self::message(room_id, sender, kind, content) }
     }
+
+    /// A message-like event as a client sends it: the target of a redaction is taken out of its content, as the room
+    /// version says where it stands.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for a target that is no event id.
+    pub fn given(
+        room_id: &RoomId,
+        sender: &ruma::UserId,
+        kind: &str,
+        mut content: CanonicalJsonObject,
+    ) -> Result<Self, Error> {
+        let target = if kind == "m.room.redaction" { content.remove("redacts") } else { None };
+        let id = |target: CanonicalJsonValue| target.as_str().and_then(|target| OwnedEventId::try_from(target).ok());
+        let redacts = target.map(|target| id(target).ok_or(Error::Malformed)).transpose()?;
+        Ok(Self { redacts, ..Self::message(room_id, sender, kind, content) })
+    }
 }
 
 /// Reads the content of an event from a client's JSON.

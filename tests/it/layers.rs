@@ -17,7 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["federation"],
     &["engine"],
     &["error"],
-    &["sync", "push", "e2ee", "media", "retention"],
+    &["sync", "push", "e2ee", "delayed", "media", "retention"],
     &["rooms", "accounts", "house"],
     &["event", "pseudonym"],
     &["journal"],

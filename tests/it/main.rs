@@ -4,6 +4,7 @@ mod account_data;
 mod accounts;
 mod api_table;
 mod config_example;
+mod delayed;
 mod doctor;
 mod e2ee;
 mod http;
