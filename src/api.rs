@@ -21,6 +21,7 @@ mod backup;
 mod capabilities;
 mod count;
 mod create_room;
+mod dehydrated;
 mod delayed;
 mod device;
 mod directory;
@@ -43,6 +44,7 @@ mod refused;
 mod register;
 mod relations;
 mod retention;
+mod search;
 mod send;
 mod server_keys;
 mod shared_secret;
@@ -53,6 +55,7 @@ mod sync;
 mod thirdparty;
 mod threads;
 mod to_device;
+mod untyped;
 mod user_directory;
 mod voip;
 mod well_known;
@@ -99,6 +102,7 @@ fn families() -> Routes {
         backup::routes,
         capabilities::routes,
         create_room::routes,
+        dehydrated::routes,
         delayed::routes,
         device::routes,
         directory::routes,
@@ -120,6 +124,7 @@ fn families() -> Routes {
         register::routes,
         relations::routes,
         retention::routes,
+        search::routes,
         send::routes,
         server_keys::routes,
         shared_secret::routes,

@@ -359,8 +359,8 @@ impl Wakes for Delayed {
 fn overtaken(view: &View, user: &UserId, event: &DelayedEvent) -> bool {
     let Some(state_key) = &event.state_key else { return false };
     let current = view.state.find(&event.kind, state_key).filter(|current| current.sender() != user);
-    let place = current.and_then(|current| view.places.get(current.id()));
-    place.is_some_and(|place| *place > event.after)
+    let place = current.and_then(|current| view.entry(current.id()));
+    place.is_some_and(|entry| entry.position > event.after)
 }
 
 fn same_request(vault: &VaultLedger, event: &DelayedEvent) -> Option<String> {

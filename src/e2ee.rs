@@ -8,6 +8,7 @@
 mod backup;
 mod claim;
 mod cross_signing;
+mod dehydrated;
 mod query;
 mod signatures;
 mod signed;
@@ -20,16 +21,14 @@ pub use self::{
     backup::{BackupInfo, BackupState, RoomKeys},
     claim::{Claimed, Wanted},
     cross_signing::SigningKeys,
+    dehydrated::Batch,
     query::Queried,
     signatures::{Refusals, Signed},
     to_device::{Contents, Sending},
     upload::Upload,
 };
 use crate::{
-    accounts::{
-        self, Account, Accounts,
-        vault::{Fact, value_size},
-    },
+    accounts::{self, Account, Accounts, vault::value_size},
     house::{self, House},
     journal::{self, Journals},
     rooms::Rooms,
@@ -62,6 +61,12 @@ pub enum Error {
     /// Cross-signing keys are replaced only by who knows the password.
     #[error("the user has to authenticate")]
     Unauthorised,
+    /// The id is that of a device that is logged in.
+    #[error("the device id is in use")]
+    DeviceInUse,
+    /// The device is not the dehydrated one.
+    #[error("not the dehydrated device")]
+    NotDehydrated,
     /// There is no such key, session or backup.
     #[error("not found")]
     NotFound,
@@ -102,14 +107,7 @@ impl E2ee {
 
     /// Wakes the syncs of everybody who is told of a change of the account's devices or keys.
     pub fn announce(&self, account: &Account) {
-        account.notify();
-        for (id, entry) in &account.view().rooms {
-            if entry.fact == Fact::Joined
-                && let Some(room) = self.rooms.find(id)
-            {
-                self.rooms.notify(&room);
-            }
-        }
+        self.rooms.notify_neighbours(account);
     }
 
     fn house(&self) -> &House {

@@ -46,6 +46,7 @@ use crate::{
         epochs::Epochs,
         slots::{FileMedium, Medium, Slots},
     },
+    search::Search,
     store::{Class, Durability, RocksBackend, Store},
     sync::classic::Syncs,
 };
@@ -68,6 +69,8 @@ pub struct Engine {
     pub counters: Arc<Counters>,
     /// Events that are sent later.
     pub delayed: Arc<Delayed>,
+    /// Searches.
+    pub search: Search,
     /// Classic syncs.
     pub syncs: Arc<Syncs>,
     /// What is told to push gateways.
@@ -158,6 +161,7 @@ impl Engine {
         let delayed = Arc::new(Delayed::new(Arc::clone(&rooms)));
         accounts.on_wake(&(Arc::clone(&delayed) as _));
         let e2ee = E2ee::new(Arc::clone(&rooms));
+        let search = Search::new(Arc::clone(&rooms));
         let counters = Arc::new(Counters::default());
         let syncs = Arc::new(Syncs::new(Arc::clone(&rooms), Arc::clone(&counters)));
         let random = Arc::clone(&journals.random);
@@ -180,6 +184,7 @@ impl Engine {
             clock,
             signer,
             delayed,
+            search,
         })
     }
 }

@@ -62,6 +62,8 @@ macro_rules! plain {
 plain! {
     /// 403: the caller may not do this.
     forbidden: FORBIDDEN Forbidden;
+    /// 403: the invitee takes no invitations from the caller.
+    invite_blocked: FORBIDDEN InviteBlocked;
     /// 404: this thing does not exist, or the caller may not know that it does.
     not_found: NOT_FOUND NotFound;
     /// 404: a device the caller named does not exist.

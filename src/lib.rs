@@ -34,6 +34,7 @@ pub mod random;
 pub mod rate;
 pub mod rooms;
 pub mod seal;
+pub mod search;
 pub mod secret;
 pub mod server;
 pub mod store;

@@ -14,6 +14,7 @@ pub mod password;
 pub mod row;
 pub mod slots;
 pub(crate) mod text;
+pub mod ticket;
 pub mod token;
 
 /// What can go wrong with a seal, whichever part of it.

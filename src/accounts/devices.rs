@@ -3,7 +3,12 @@
 use ruma::OwnedDeviceId;
 
 use super::{Account, Accounts, Error, Session, login::day, vault::VaultChange};
-use crate::{house::HouseChange, journal::Position, seal::slots::Change, store::Batch};
+use crate::{
+    house::HouseChange,
+    journal::{Position, Stream},
+    seal::slots::Change,
+    store::Batch,
+};
 
 impl Accounts {
     /// Ends the session's device: its tokens open nothing once this returns (keys.md §2, "logout").
@@ -46,6 +51,31 @@ impl Accounts {
         }
         account.notify();
         Ok(())
+    }
+
+    /// Adds a device that has no token, or gives the dehydrated one another name. Until it is the dehydrated one, a
+    /// restart drops it.
+    pub(crate) async fn add_device_without_token(
+        &self,
+        account: &Account,
+        device: &OwnedDeviceId,
+        name: Option<String>,
+    ) -> Result<(), Error> {
+        let mut vault = account.vault.write().await;
+        let before = vault.ledger.devices.get(device).cloned();
+        let entry = match before {
+            Some(before) if !before.tokens.is_empty() => return Err(Error::Taken),
+            Some(before) => super::vault::Device { name, ..before },
+            None if vault.ledger.devices.len() >= self.policy.most_devices => return Err(Error::TooMany),
+            None => super::vault::Device {
+                name,
+                acknowledged: vault.reached(Stream::ToDevice),
+                ..super::vault::Device::default()
+            },
+        };
+        let mut batch = Batch::default();
+        vault.change(&self.journals, vec![VaultChange::Device(device.clone(), Some(entry))], &mut batch)?;
+        Ok(vault.commit(&self.journals, batch).await?)
     }
 
     /// Gives a device another name.

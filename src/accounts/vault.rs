@@ -1,6 +1,8 @@
 //! What a vault holds; the serialised form of [`VaultChange`] is a stored format (`doc/storage.md`).
 
+mod dehydrated;
 mod later;
+mod people;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +18,11 @@ use crate::{
     secret::Key,
 };
 
-pub use self::later::DelayedEvent;
+pub use self::{
+    dehydrated::Dehydrated,
+    later::DelayedEvent,
+    people::{Verdict, is_deleted},
+};
 
 /// An account's value.
 #[derive(Clone, Default)]
@@ -61,6 +67,8 @@ pub struct VaultLedger {
     pub threads: OrdMap<(OwnedRoomId, OwnedEventId), Counted<Thread>>,
     /// Events to be sent later, by delay id.
     pub delayed: OrdMap<String, DelayedEvent>,
+    /// The dehydrated device.
+    pub dehydrated: Option<Dehydrated>,
     /// Counts changes in this process; sync compares with it.
     pub count: u64,
 }
@@ -111,7 +119,7 @@ pub struct Device {
     /// The name its user sees.
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The slots of its tokens: a device none of whose slots exists is gone.
+    /// The slots of its tokens: a device none of whose slots exists is gone, unless it is the dehydrated one.
     #[serde(rename = "t")]
     pub tokens: Vec<SlotId>,
     /// The day it was last seen, in days since the epoch.
@@ -283,6 +291,9 @@ pub enum VaultChange {
     /// An event to be sent later.
     #[serde(rename = "e")]
     Delayed(String, Option<DelayedEvent>),
+    /// The dehydrated device.
+    #[serde(rename = "z")]
+    Dehydrated(Option<Dehydrated>),
 }
 
 /// What the types of account data start with that say whether a device is silenced; its id follows.
@@ -392,6 +403,9 @@ impl Ledger for VaultLedger {
                 if entry.is_none() {
                     self.drop_device(&device);
                 }
+                // Whoever logs in as the dehydrated device makes it one like the others.
+                let has_tokens = entry.as_ref().is_none_or(|entry| !entry.tokens.is_empty());
+                self.dehydrated = self.dehydrated.take().filter(|kept| !has_tokens || kept.device != device);
                 set(&mut self.devices, device, entry);
             }
             VaultChange::AccountData(kind, value) => {
@@ -443,6 +457,7 @@ impl Ledger for VaultLedger {
                 set(&mut self.threads, (room, root), thread);
             }
             VaultChange::Delayed(id, event) => set(&mut self.delayed, id, event),
+            VaultChange::Dehydrated(device) => self.dehydrated = device,
         }
         Ok(())
     }
@@ -482,6 +497,7 @@ impl Ledger for VaultLedger {
         changes.extend(
             self.sync_points.iter().map(|(device, point)| VaultChange::SyncPoint(device.clone(), point.clone())),
         );
+        changes.extend(self.dehydrated.clone().map(|device| VaultChange::Dehydrated(Some(device))));
         changes.extend(self.delayed.iter().map(|(id, event)| VaultChange::Delayed(id.clone(), Some(event.clone()))));
         changes.extend(
             self.pushers.iter().map(|((app, key), p)| VaultChange::Pusher(app.clone(), key.clone(), Some(p.clone()))),

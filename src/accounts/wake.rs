@@ -88,7 +88,8 @@ impl Accounts {
             if vault.house_keys.first() != Some(&house) || vault.house_keys.len() > 1 {
                 changes.push(VaultChange::HouseKeys(vec![house.clone()]));
             }
-            for (id, device) in &vault.devices {
+            let dehydrated = vault.dehydrated.as_ref().map(|kept| &kept.device);
+            for (id, device) in vault.devices.iter().filter(|(id, _)| dehydrated != Some(id)) {
                 if !device.tokens.iter().any(|slot| slots.contains(slot)) {
                     changes.push(VaultChange::Device(id.clone(), None));
                 }

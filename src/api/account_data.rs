@@ -18,9 +18,9 @@ use serde_json::{Map, Value, json};
 use crate::{
     accounts::{
         self, Account,
-        vault::{ReadKey, ReadKind, VaultChange, VaultLedger, value_size},
+        vault::{ReadKey, ReadKind, VaultChange, VaultLedger, is_deleted, value_size},
     },
-    api::{Routes, Ruma, RumaRouter, Services, Session, json::Json},
+    api::{Routes, Ruma, RumaRouter, Services, Session, json::Json, untyped::untyped},
     error::Error,
     push,
 };
@@ -39,13 +39,23 @@ const MOST_BYTES: usize = 4 << 20;
 /// Tags of one room.
 const MOST_TAGS: usize = 100;
 
+untyped! {
+    /// Deletes account data (MSC3391).
+    DeleteGlobal: DELETE "/_matrix/client/unstable/org.matrix.msc3391/user/{user_id}/account_data/{event_type}"
+}
+untyped! {
+    /// Deletes account data of a room (MSC3391).
+    DeleteRoom: DELETE
+        "/_matrix/client/unstable/org.matrix.msc3391/user/{user_id}/rooms/{room_id}/account_data/{event_type}"
+}
+
 /// The type under which the tags of a room lie.
 const TAGS: &str = "m.tag";
 /// The type under which clients see how far they have read.
 const FULLY_READ: &str = "m.fully_read";
 
 pub(super) fn routes(router: Routes) -> Routes {
-    let router = router.ruma(global).ruma(put_global).ruma(room).ruma(put_room);
+    let router = router.ruma(global).ruma(put_global).ruma(delete_global).ruma(room).ruma(put_room).ruma(delete_room);
     router.ruma(tags_of).ruma(put_tag).ruma(remove_tag)
 }
 
@@ -62,7 +72,7 @@ async fn global(_services: Arc<Services>, request: Ruma<get_global::Request>) ->
     if kind == push::RULES {
         return Ok(Json(json!({ "global": push::ruleset_of(&view, &request.session.user_id) })));
     }
-    let data = view.account_data.get(&kind).ok_or_else(absent)?;
+    let data = view.account_data.get(&kind).filter(|data| !is_deleted(&data.value)).ok_or_else(absent)?;
     Ok(Json(data.value.clone()))
 }
 
@@ -74,14 +84,18 @@ async fn put_global(
     own(&request.session, &request.body.user_id)?;
     let kind = request.body.event_type.to_string();
     let value = check(&kind, &request.raw)?;
-    let change = move |vault: &VaultLedger| {
-        if vault.account_data.len() >= MOST_TYPES && !vault.account_data.contains_key(&kind) {
-            return Err(accounts::Error::TooMany.into());
-        }
-        Ok(VaultChange::AccountData(kind, Some(value)))
-    };
-    store(&services, request.session.account(), change).await?;
+    store(&services, request.session.account(), move |vault| put_in_account(vault, kind, value)).await?;
     Ok(set_global::Response::new())
+}
+
+/// `DELETE /_matrix/client/unstable/org.matrix.msc3391/user/{userId}/account_data/{type}`
+async fn delete_global(services: Arc<Services>, request: Ruma<DeleteGlobal>) -> Result<Json, Error> {
+    let kind = deletable(&request.session, &request.arguments[0], &request.arguments[1])?;
+    let known = request.session.account().view().account_data.contains_key(&kind);
+    if known {
+        store(&services, request.session.account(), move |vault| put_in_account(vault, kind, json!({}))).await?;
+    }
+    Ok(Json(json!({})))
 }
 
 /// `GET /_matrix/client/v3/user/{userId}/rooms/{roomId}/account_data/{type}`
@@ -92,7 +106,7 @@ async fn room(services: Arc<Services>, request: Ruma<get_room::Request>) -> Resu
     if kind == FULLY_READ {
         return fully_read(&services, &view, room).map(Json).ok_or_else(absent);
     }
-    let data = view.room_data.get(&(room, kind)).ok_or_else(absent)?;
+    let data = view.room_data.get(&(room, kind)).filter(|data| !is_deleted(&data.value)).ok_or_else(absent)?;
     Ok(Json(data.value.clone()))
 }
 
@@ -105,6 +119,18 @@ async fn put_room(services: Arc<Services>, request: Ruma<set_room::Request>) -> 
     let change = move |vault: &VaultLedger| put_in_room(vault, room, kind, Some(value));
     store(&services, request.session.account(), change).await?;
     Ok(set_room::Response::new())
+}
+
+/// `DELETE /_matrix/client/unstable/org.matrix.msc3391/user/{userId}/rooms/{roomId}/account_data/{type}`
+async fn delete_room(services: Arc<Services>, request: Ruma<DeleteRoom>) -> Result<Json, Error> {
+    let kind = deletable(&request.session, &request.arguments[0], &request.arguments[2])?;
+    let room = RoomId::parse(request.arguments[1].as_str()).map_err(|_| Error::invalid_param("Not a room id"))?;
+    let known = request.session.account().view().room_data.contains_key(&(room.clone(), kind.clone()));
+    if known {
+        let change = move |vault: &VaultLedger| put_in_room(vault, room, kind, Some(json!({})));
+        store(&services, request.session.account(), change).await?;
+    }
+    Ok(Json(json!({})))
 }
 
 /// `GET /_matrix/client/v3/user/{userId}/rooms/{roomId}/tags`
@@ -166,22 +192,45 @@ fn check(kind: &str, raw: &[u8]) -> Result<Value, Error> {
     if value.is_object() { Ok(value) } else { Err(Error::bad_json("Account data is an object")) }
 }
 
-/// The change that puts `value` into a room that the account knows.
+/// The type of account data that its owner wants deleted.
+fn deletable(session: &Session, user: &str, kind: &str) -> Result<String, Error> {
+    own(session, <&UserId>::try_from(user).map_err(|_| Error::invalid_param("Not a user id"))?)?;
+    check(kind, b"{}")?;
+    Ok(kind.to_owned())
+}
+
+/// The changes that put `value` into the account. What was deleted makes room for what is new.
+fn put_in_account(vault: &VaultLedger, kind: String, value: Value) -> Result<Vec<VaultChange>, Error> {
+    let mut changes = Vec::new();
+    if vault.account_data.len() >= MOST_TYPES && !vault.account_data.contains_key(&kind) {
+        let deleted = vault.account_data.iter().find(|(_, data)| is_deleted(&data.value));
+        let (deleted, _) = deleted.ok_or(accounts::Error::TooMany)?;
+        changes.push(VaultChange::AccountData(deleted.clone(), None));
+    }
+    changes.push(VaultChange::AccountData(kind, Some(value)));
+    Ok(changes)
+}
+
+/// The changes that put `value` into a room that the account knows.
 fn put_in_room(
     vault: &VaultLedger,
     room: OwnedRoomId,
     kind: String,
     value: Option<Value>,
-) -> Result<VaultChange, Error> {
+) -> Result<Vec<VaultChange>, Error> {
     if !vault.rooms.contains_key(&room) {
         return Err(Error::not_found("Unknown room"));
     }
     let name = (room, kind);
-    let types = vault.room_data.range((name.0.clone(), String::new())..).take_while(|((of, _), _)| *of == name.0);
-    if types.count() >= MOST_ROOM_TYPES && !vault.room_data.contains_key(&name) {
-        return Err(accounts::Error::TooMany.into());
+    let types = || vault.room_data.range((name.0.clone(), String::new())..).take_while(|((of, _), _)| *of == name.0);
+    let mut changes = Vec::new();
+    if types().count() >= MOST_ROOM_TYPES && !vault.room_data.contains_key(&name) {
+        let deleted = types().find(|(_, data)| is_deleted(&data.value));
+        let ((_, deleted), _) = deleted.ok_or(accounts::Error::TooMany)?;
+        changes.push(VaultChange::RoomData(name.0.clone(), deleted.clone(), None));
     }
-    Ok(VaultChange::RoomData(name.0, name.1, value))
+    changes.push(VaultChange::RoomData(name.0, name.1, value));
+    Ok(changes)
 }
 
 fn read_tags(vault: &VaultLedger, room: &RoomId) -> Map<String, Value> {
@@ -201,15 +250,15 @@ fn fully_read(services: &Services, vault: &VaultLedger, room: OwnedRoomId) -> Op
 async fn store(
     services: &Services,
     account: &Account,
-    change: impl FnOnce(&VaultLedger) -> Result<VaultChange, Error> + Send,
+    change: impl FnOnce(&VaultLedger) -> Result<Vec<VaultChange>, Error> + Send,
 ) -> Result<(), Error> {
     let mut outcome = Ok(());
     let decide = |vault: &VaultLedger| match change(vault) {
-        Ok(change) if too_much(vault, &change) => {
+        Ok(changes) if changes.iter().any(|change| too_much(vault, change)) => {
             outcome = Err(accounts::Error::TooMany.into());
             Vec::new()
         }
-        Ok(change) => vec![change],
+        Ok(changes) => changes,
         Err(error) => {
             outcome = Err(error);
             Vec::new()

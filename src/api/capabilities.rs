@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use ruma::api::client::discovery::get_capabilities::v3::{
-    Capabilities, ChangePasswordCapability, GetLoginTokenCapability, ProfileFieldsCapability, Request, Response,
-    RoomVersionStability, RoomVersionsCapability, ThirdPartyIdChangesCapability,
+    Capabilities, ProfileFieldsCapability, Request, RoomVersionStability, RoomVersionsCapability,
 };
 
+use serde_json::json;
+
 use crate::{
-    api::{Routes, Ruma, RumaRouter, Services},
+    api::{Routes, Ruma, RumaRouter, Services, json::Json},
     error::Error,
 };
 
@@ -17,16 +18,24 @@ pub(super) fn routes(router: Routes) -> Routes {
 }
 
 /// `GET /_matrix/client/v3/capabilities`
-async fn capabilities(services: Arc<Services>, _request: Ruma<Request>) -> Result<Response, Error> {
+async fn capabilities(services: Arc<Services>, _request: Ruma<Request>) -> Result<Json, Error> {
     let rooms = &services.config.rooms;
     let versions = rooms.versions.iter().map(|version| (version.clone(), RoomVersionStability::Stable)).collect();
     let mut capabilities = Capabilities::new();
-    capabilities.change_password = ChangePasswordCapability::new(true);
     capabilities.room_versions = RoomVersionsCapability::new(rooms.default_version.clone(), versions);
-    capabilities.thirdparty_id_changes = ThirdPartyIdChangesCapability::new(false);
-    capabilities.get_login_token = GetLoginTokenCapability::new(false);
     capabilities.profile_fields = Some(ProfileFieldsCapability::new(true));
-    Ok(Response::new(capabilities))
+    let mut capabilities = serde_json::to_value(&capabilities).map_err(|_| Error::internal())?;
+    // What is as the specification's default has it, ruma leaves out; clients and people look for it.
+    for (name, enabled) in [
+        ("m.change_password", true),
+        ("m.set_displayname", true),
+        ("m.set_avatar_url", true),
+        ("m.3pid_changes", false),
+        ("m.get_login_token", false),
+    ] {
+        capabilities[name] = json!({ "enabled": enabled });
+    }
+    Ok(Json(json!({ "capabilities": capabilities })))
 }
 
 #[cfg(test)]

@@ -2,12 +2,9 @@
 //! ordinary endpoints, or by one of its own; listed by who sent them, and cancelled, restarted or sent by whoever knows
 //! their id, as the id cannot be guessed.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use axum::{
-    extract::Query,
-    http::{Method, Request},
-};
+use axum::http::{Method, Request};
 use ruma::{
     OwnedRoomId,
     api::{
@@ -25,7 +22,7 @@ use ruma::{
 use serde_json::{Value, json};
 
 use crate::{
-    api::{Routes, Ruma, RumaRouter, Services, Session, json::Json, session::Under},
+    api::{Routes, Ruma, RumaRouter, Services, Session, json::Json, session::Under, untyped::query},
     delayed::{self, Plan, Shown},
     error::Error,
     event::build::content_from,
@@ -163,10 +160,6 @@ fn show(shown: &Shown) -> Value {
     value
 }
 
-fn query(request: &Request<&[u8]>) -> BTreeMap<String, String> {
-    Query::try_from_uri(request.uri()).map(|Query(query)| query).unwrap_or_default()
-}
-
 impl<R: Metadata> Metadata for Delayable<R> {
     const METHOD: Method = R::METHOD;
     const RATE_LIMITED: bool = R::RATE_LIMITED;
@@ -180,7 +173,7 @@ impl<R: IncomingRequest> IncomingRequest for Delayable<R> {
     type OutgoingResponse = Json;
 
     fn try_from_http_request_inner(request: Request<&[u8]>, path: &[&str]) -> Result<Self, DeserializationError> {
-        let delay = query(&request).remove(PARAMETER);
+        let delay = query(request.uri()).remove(PARAMETER);
         // Who repeats a transaction need not repeat its content; `Later` learns that there was none.
         let empty = delay.is_some() && request.body().is_empty();
         let request = if empty { request.map(|_| &b"{}"[..]) } else { request };
@@ -207,7 +200,7 @@ impl IncomingRequest for Filtered {
     type OutgoingResponse = Json;
 
     fn try_from_http_request_inner(request: Request<&[u8]>, _path: &[&str]) -> Result<Self, DeserializationError> {
-        let mut query = query(&request);
+        let mut query = query(request.uri());
         Ok(Self { status: query.remove("status"), id: query.remove("delay_id") })
     }
 }

@@ -89,9 +89,13 @@ async fn end(
     Ok(services.engine.accounts.end_devices(session.account(), &devices).await?)
 }
 
-/// A device as its owner sees it. Where it was is not known, and ruma's type would say so with a null.
+/// A device as its owner sees it. Where it was is not known, and ruma's type would say so with a null; a dehydrated one was
+/// never seen.
 fn show(id: &DeviceId, device: &vault::Device) -> Value {
-    let mut shown = json!({ "device_id": id, "last_seen_ts": device.seen_day.saturating_mul(DAY) });
+    let mut shown = json!({ "device_id": id });
+    if device.seen_day > 0 {
+        shown["last_seen_ts"] = device.seen_day.saturating_mul(DAY).into();
+    }
     if let Some(name) = &device.name {
         shown["display_name"] = name.as_str().into();
     }

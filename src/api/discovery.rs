@@ -49,6 +49,16 @@ const FEATURES: &[&str] = &[
     "org.matrix.msc4308",
     // Events sent later: how calls learn that somebody is gone.
     "org.matrix.msc4140",
+    // Custom profile fields, profiles in sliding sync, and names that are shown in some rooms only.
+    "uk.tcpip.msc4133",
+    "uk.tcpip.msc4133.stable",
+    "org.matrix.msc4262",
+    "computer.gingershaped.msc4466",
+    // Deleting account data.
+    "org.matrix.msc3391",
+    // Refusing and hiding invitations.
+    "org.matrix.msc4155",
+    "org.matrix.msc4380.stable",
 ];
 
 /// `GET /_matrix/client/versions`

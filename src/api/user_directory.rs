@@ -12,6 +12,7 @@ use crate::{
     config::RegistrationMode,
     error::Error,
     house::HouseLedger,
+    rooms::core::Access,
 };
 
 /// Results of one search.
@@ -26,37 +27,61 @@ async fn search(services: Arc<Services>, request: Ruma<Request>) -> Result<Respo
     let house = services.engine.house.view()?;
     let term = request.body.search_term.trim().trim_start_matches('@').to_lowercase();
     let most = usize::try_from(u64::from(request.body.limit)).unwrap_or(MOST_RESULTS).min(MOST_RESULTS);
-    // Where anybody may come in, strangers find only whom they already share a room with.
-    let known = (services.config.registration.mode == RegistrationMode::Open)
-        .then(|| acquaintances(&services, &request.session));
-    let mut results = Vec::new();
+    // Where anybody may come in, strangers find only whom they share a room with, and who is in a room for everybody.
+    let known = match services.config.registration.mode {
+        RegistrationMode::Open => Some(visible(&services, &request.session).await),
+        _ => None,
+    };
+    let mut found = Vec::new();
     for (name, entry) in &house.accounts {
         let Some(user) = localpart(&services, name) else { continue };
         let hidden = user == request.session.user_id
             || known.as_ref().is_some_and(|known| !known.contains(&user))
             || !services.engine.journals.slots.contains(&entry.slot);
-        if hidden || !matches(&house, &user, &term) {
-            continue;
+        if let Some(rank) = rank(&house, &user, &term).filter(|_| !hidden) {
+            found.push((rank, user));
         }
-        if results.len() == most {
-            return Ok(Response::new(results, true));
-        }
-        results.push(show(&house, user));
     }
-    Ok(Response::new(results, false))
+    found.sort_unstable();
+    let limited = found.len() > most;
+    let shown = found.into_iter().take(most).map(|(_, user)| show(&house, user));
+    Ok(Response::new(shown.collect(), limited))
 }
 
-/// Members of the rooms that the caller is in.
-fn acquaintances(services: &Services, session: &Session) -> BTreeSet<OwnedUserId> {
-    let view = session.account().view();
-    let rooms = view.rooms.keys().filter_map(|id| services.engine.rooms.find(id)).map(|room| room.view());
-    let shared = rooms.filter(|room| room.is_joined(&session.user_id));
-    shared.flat_map(|room| room.state.joined().map(UserId::to_owned).collect::<Vec<_>>()).collect()
+/// Members of the rooms that the caller is in, and of those that anybody may join or read.
+async fn visible(services: &Services, session: &Session) -> BTreeSet<OwnedUserId> {
+    let (rooms, account) = (&services.engine.rooms, session.account());
+    let mut found = BTreeSet::new();
+    let public: Vec<_> =
+        services.engine.house.view().map_or_else(|_| Vec::new(), |house| house.public.keys().cloned().collect());
+    for id in public {
+        // Public rooms open with what the house holds.
+        let _ = rooms.reach(&id, account).await;
+    }
+    for room in rooms.all_open() {
+        let view = room.view();
+        let open = view.state.access() == Access::Public || view.state.history_visibility() == "world_readable";
+        if open || view.is_joined(&session.user_id) {
+            found.extend(view.state.joined().map(UserId::to_owned));
+        }
+    }
+    found
 }
 
-fn matches(house: &HouseLedger, user: &UserId, term: &str) -> bool {
+/// How well an account fits the term: the least fits best; nothing when it does not. Who shows a name comes before who
+/// shows none.
+fn rank(house: &HouseLedger, user: &UserId, term: &str) -> Option<(u8, bool)> {
     let shown = house.profiles.get(user.localpart()).and_then(|profile| profile.text("displayname"));
-    user.as_str().trim_start_matches('@').contains(term) || shown.is_some_and(|name| name.to_lowercase().contains(term))
+    let name = shown.map(str::to_lowercase);
+    let texts = [Some(user.localpart()), Some(user.as_str().trim_start_matches('@')), name.as_deref()];
+    let fit = |text: &str| match text.find(term)? {
+        0 if text.len() == term.len() => Some(0),
+        0 => Some(1),
+        at if !text.get(..at)?.ends_with(char::is_alphanumeric) => Some(2),
+        _ => Some(3),
+    };
+    let best = texts.into_iter().flatten().filter_map(fit).min()?;
+    Some((best, name.is_none()))
 }
 
 fn localpart(services: &Services, name: &str) -> Option<OwnedUserId> {

@@ -53,6 +53,11 @@ impl Upload {
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         serde_json::from_slice(body).map_err(|_| Error::Malformed)
     }
+
+    /// Whether the keys of a device are among them.
+    pub(super) fn has_device_keys(&self) -> bool {
+        self.device.is_some()
+    }
 }
 
 impl E2ee {

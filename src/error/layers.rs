@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Error;
 use crate::{
-    accounts, delayed, e2ee, house, journal, push, rooms,
+    accounts, delayed, e2ee, house, journal, push, rooms, search,
     sync::{self, sliding},
 };
 
@@ -149,6 +149,16 @@ impl From<delayed::Error> for Error {
     }
 }
 
+impl From<search::Error> for Error {
+    fn from(error: search::Error) -> Self {
+        match error {
+            search::Error::Busy => Self::limit_exceeded(SOON),
+            search::Error::BadToken => Self::invalid_param("The token is not one of your searches"),
+            search::Error::Failed => Self::internal(),
+        }
+    }
+}
+
 impl From<e2ee::Error> for Error {
     fn from(error: e2ee::Error) -> Self {
         use e2ee::Error as E;
@@ -162,6 +172,8 @@ impl From<e2ee::Error> for Error {
             E::InvalidSignature => Self::invalid_signature("A signature is missing or wrong"),
             E::NoMaster => Self::missing_param("There is no master key"),
             E::Unauthorised => Self::forbidden("Replacing keys needs authentication"),
+            E::DeviceInUse => Self::invalid_param("The device id is that of a device that is logged in"),
+            E::NotDehydrated => Self::forbidden("This is not the dehydrated device"),
             E::NotFound => Self::not_found("Not found"),
             E::WrongVersion(current) => Self::wrong_backup_version(current.to_string()),
             E::OtherBackup => Self::invalid_param("The backup cannot be changed like this"),

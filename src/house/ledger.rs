@@ -53,7 +53,7 @@ pub struct AccountEntry {
 }
 
 /// A profile: field name to value, `displayname` and `avatar_url` among them.
-#[derive(Clone, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Profile(pub BTreeMap<String, Value>);
 

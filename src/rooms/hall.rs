@@ -331,6 +331,18 @@ impl Rooms {
         }
     }
 
+    /// Wakes the syncs of `account` and of everybody it shares a room with.
+    pub fn notify_neighbours(&self, account: &Account) {
+        account.notify();
+        for (id, entry) in &account.view().rooms {
+            if entry.fact == Fact::Joined
+                && let Some(room) = self.find(id)
+            {
+                self.notify(&room);
+            }
+        }
+    }
+
     /// What the vault of an account says of a room.
     #[must_use]
     pub fn entry_of(vault: &VaultLedger, id: &RoomId) -> Option<VaultRoom> {

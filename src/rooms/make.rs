@@ -67,7 +67,7 @@ impl Rooms {
         }
         let id = self.fresh_id(&version)?;
         for user in wish.invite.iter().filter(|user| **user != creator.user_id) {
-            self.check_invitee(user)?;
+            self.check_invitee(&creator.user_id, user)?;
         }
         // Held until the alias lies in the house, so that a name checked here is still free there.
         let naming = match wish.alias_name {

@@ -11,7 +11,7 @@ use super::{Error, hall::Rooms, room::Room, summary::stripped_state};
 use crate::{
     accounts::{
         Account, Letter,
-        vault::{Fact, VaultChange, VaultRoom},
+        vault::{Fact, VaultChange, VaultRoom, Verdict},
     },
     event::Draft,
 };
@@ -41,7 +41,7 @@ impl Rooms {
         target: &UserId,
         change: Change,
     ) -> Result<OwnedEventId, Error> {
-        self.check_invitee(target)?;
+        self.check_invitee(sender, target)?;
         let draft = self.member_draft(room, sender, target, &MembershipState::Invite, change);
         let id = self.send(room, draft, None).await?;
         let stripped = stripped_state(&room.view().state, target);
@@ -49,15 +49,17 @@ impl Rooms {
         Ok(id)
     }
 
-    /// Whether somebody of this name can be invited.
-    pub(super) fn check_invitee(&self, target: &UserId) -> Result<(), Error> {
+    /// Whether `sender` can invite somebody of this name. What a cold account says of invitations is not known: they are
+    /// sent to it, and not shown when it has opened.
+    pub(super) fn check_invitee(&self, sender: &UserId, target: &UserId) -> Result<(), Error> {
         if target.server_name() != self.policy.server_name {
             return Err(Error::NoFederation);
         }
         if !self.accounts.exists(target)? {
             return Err(Error::UnknownUser);
         }
-        let blocks = |account: Arc<Account>| blocks_invites(&account) || self.is_full(&account);
+        let refuses = |account: &Account| account.view().verdict_on(sender) == Verdict::Refused;
+        let blocks = |account: Arc<Account>| refuses(&account) || self.is_full(&account);
         if self.accounts.open(target).is_some_and(blocks) { Err(Error::InviteBlocked) } else { Ok(()) }
     }
 
@@ -223,11 +225,4 @@ impl Rooms {
         }
         Draft::state(&room.id, sender, "m.room.member", target.as_str(), content)
     }
-}
-
-/// Whether the account refuses all invitations (`m.invite_permission_config`).
-fn blocks_invites(account: &Account) -> bool {
-    let vault = account.view();
-    let config = vault.account_data.get("m.invite_permission_config");
-    config.and_then(|config| config.value.get("default_action")).and_then(|action| action.as_str()) == Some("block")
 }

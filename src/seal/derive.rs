@@ -55,6 +55,8 @@ pub enum Usage {
     MailCipher,
     /// The key of self-contained pagination and sync tokens.
     Pagination,
+    /// The cipher key of what a client carries from one request to the next and cannot read.
+    Ticket,
 }
 
 impl Usage {
@@ -84,6 +86,7 @@ impl Usage {
             Self::RecordCipher => ("lethe/v1/record-enc", &[]),
             Self::MailCipher => ("lethe/v1/mail-enc", &[]),
             Self::Pagination => ("lethe/v1/pagination", &[]),
+            Self::Ticket => ("lethe/v1/ticket", &[]),
         }
     }
 }
@@ -153,7 +156,7 @@ mod tests {
     use super::*;
     use crate::seal::golden;
 
-    const ALL: [Usage; 23] = [
+    const ALL: [Usage; 24] = [
         Usage::RowAddress,
         Usage::RowCipher,
         Usage::Pack,
@@ -177,6 +180,7 @@ mod tests {
         Usage::MailCipher,
         Usage::Pagination,
         Usage::MediaChunk,
+        Usage::Ticket,
     ];
 
     fn key(byte: u8) -> Key {

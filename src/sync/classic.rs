@@ -251,7 +251,7 @@ impl Syncs {
         let clock = self.rooms.clock();
         let house = self.rooms.accounts().house.view()?;
         let vault = session.account.view();
-        let ignored = parts::ignored(&vault);
+        let ignored = vault.ignored();
         let look = Look {
             rooms: &self.rooms,
             counters: &self.counters,

@@ -1,4 +1,4 @@
-//! Parts that both flavours of sync are made of: key counts, device lists, receipts, typing, ignored users.
+//! Parts that both flavours of sync are made of: key counts, device lists, receipts, typing, invitations.
 //!
 //! Pure: reads views and ledgers, writes JSON.
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     accounts::{
         Account, Session,
-        vault::{Fact, ReadKey, ReadKind, ReadMark, VaultLedger},
+        vault::{Fact, ReadKey, ReadKind, ReadMark, VaultLedger, Verdict},
     },
     clock::Timestamp,
     house::HouseLedger,
@@ -69,6 +69,12 @@ impl People {
             users.extend(view.state.joined().map(ToOwned::to_owned));
         }
         Self { ends, users: users.into_iter().collect() }
+    }
+
+    /// Whether a room is shared with `user`.
+    #[must_use]
+    pub fn contains(&self, user: &UserId) -> bool {
+        self.users.contains(user)
     }
 
     /// Everybody.
@@ -172,10 +178,17 @@ pub fn typing(users: &[OwnedUserId]) -> Value {
     json!({"type": "m.typing", "content": {"user_ids": users}})
 }
 
-/// Whom the account ignores: their messages and invitations are not shown (`m.ignored_user_list`).
+/// Who invites `user`, as the stripped state of the invitation says.
 #[must_use]
-pub fn ignored(vault: &VaultLedger) -> BTreeSet<OwnedUserId> {
-    vault.ignored()
+pub fn inviter<'a>(stripped: &'a [Value], user: &UserId) -> Option<&'a UserId> {
+    let own = |event: &&Value| event["type"] == "m.room.member" && event["state_key"] == user.as_str();
+    stripped.iter().find(own).and_then(|event| event["sender"].as_str()?.try_into().ok())
+}
+
+/// Whether an account is shown an invitation.
+#[must_use]
+pub fn shows_invitation(vault: &VaultLedger, stripped: &[Value], user: &UserId) -> bool {
+    inviter(stripped, user).is_none_or(|inviter| vault.verdict_on(inviter) == Verdict::Welcome)
 }
 
 /// The rooms that `m.direct` names as direct chats.

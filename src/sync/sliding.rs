@@ -7,6 +7,7 @@
 mod connection;
 mod extensions;
 mod list;
+mod profiles;
 mod recency;
 mod request;
 mod required;
@@ -181,10 +182,10 @@ impl Sliding {
         let account = &session.account;
         let vault = account.view();
         let house = self.rooms.accounts().house.view()?;
-        let ignored = parts::ignored(&vault);
+        let ignored = vault.ignored();
         let mut recency = self.recency.lock();
         let recency = recency.entry(account.slot).or_default();
-        let catalogue = Catalogue::of(&self.rooms, &vault, &account.user_id, &ignored, recency);
+        let catalogue = Catalogue::of(&self.rooms, &vault, &account.user_id, recency);
         let now = self.rooms.clock().now();
         let teller = Teller {
             rooms: &self.rooms,
@@ -226,6 +227,7 @@ impl Sliding {
                 data: covers(&extensions.account_data),
                 receipts: covers(&extensions.receipts),
                 typing: covers(&extensions.typing),
+                profiles: covers(&extensions.profiles.scope),
             });
         }
         farewells(&catalogue, &vault, request, &teller, &mut state, &mut rooms);

@@ -95,7 +95,7 @@ async fn whoever_knows_the_id_cancels_restarts_and_sends() {
         act("abc".to_owned(), action).await.refused(404, "M_NOT_FOUND");
     }
     act("abc".to_owned(), "oops").await.refused(404, "M_UNRECOGNIZED");
-    server.post(&format!("{EVENTS}/abc"), &json!({})).await.refused(400, "M_BAD_JSON");
+    server.post(&format!("{EVENTS}/abc"), &json!({})).await.refused(400, "M_MISSING_PARAM");
     server.post(&format!("{EVENTS}/abc"), &json!({"action": "oops"})).await.refused(400, "M_INVALID_PARAM");
 
     let cancelled = set_later(&alice, &room, "cancelled", 1500).await;

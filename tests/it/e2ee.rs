@@ -1,6 +1,7 @@
 //! End-to-end encryption over HTTP: keys, signatures, messages between devices, backups.
 
 mod backup;
+mod dehydrated;
 mod keys;
 mod signing;
 mod to_device;

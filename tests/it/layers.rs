@@ -17,7 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["federation"],
     &["engine"],
     &["error"],
-    &["sync", "push", "e2ee", "delayed", "media", "retention"],
+    &["sync", "push", "e2ee", "delayed", "search", "media", "retention"],
     &["rooms", "accounts", "house"],
     &["event", "pseudonym"],
     &["journal"],

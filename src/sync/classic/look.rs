@@ -21,7 +21,7 @@ use super::{
 use crate::{
     accounts::{
         Session,
-        vault::{Fact, VaultLedger},
+        vault::{Fact, VaultLedger, is_deleted},
     },
     clock::Timestamp,
     house::HouseLedger,
@@ -262,6 +262,7 @@ impl Look<'_> {
         let of_room = self.vault.room_data.range((id.to_owned(), String::new())..);
         let changed = of_room.take_while(|((room, _), _)| room == id).filter(|(_, data)| data.at > known.vault);
         let wanted = changed.filter(|((_, kind), _)| self.filter.room_data.wants_type(kind));
+        let wanted = wanted.filter(|(_, data)| !self.initial() || !is_deleted(&data.value));
         wanted.filter_map(|((_, kind), data)| ephemeral::event(kind, &data.value)).collect()
     }
 
@@ -269,7 +270,9 @@ impl Look<'_> {
         let changed = self.vault.account_data.iter().filter(|(_, data)| data.at > since);
         let wanted = changed.filter(|(kind, _)| self.filter.account_data.wants_type(kind));
         let rules = crate::push::RULES;
-        let own = wanted.filter(|(kind, _)| *kind != rules);
+        // Who knows nothing need not learn what is gone.
+        let shown = wanted.filter(|(_, data)| !self.initial() || !is_deleted(&data.value));
+        let own = shown.filter(|(kind, _)| *kind != rules);
         let mut events: Vec<_> = own.filter_map(|(kind, data)| ephemeral::event(kind, &data.value)).collect();
         // Clients rely on the rules being there, the predefined ones among them.
         let touched = self.vault.account_data.get(rules).is_some_and(|data| data.at > since);
@@ -282,7 +285,8 @@ impl Look<'_> {
 
     fn invited(&self, id: &OwnedRoomId, stripped: &[Value], known: Option<&RoomPoint>, seen: &mut Seen) {
         let told = Told::Invited(fingerprint(stripped));
-        if known.is_some_and(|known| known.told == told) || self.ignores_inviter(stripped) {
+        if known.is_some_and(|known| known.told == told) || !parts::shows_invitation(&self.vault, stripped, self.user())
+        {
             return;
         }
         seen.point.rooms.insert(id.clone(), RoomPoint::only(told));
@@ -296,12 +300,6 @@ impl Look<'_> {
         }
         seen.point.rooms.insert(id.clone(), RoomPoint::only(told));
         seen.answer.rooms.knock.insert(id.clone(), Knocked { knock_state: raw(stripped) });
-    }
-
-    fn ignores_inviter(&self, stripped: &[Value]) -> bool {
-        let own = |event: &&Value| event["type"] == "m.room.member" && event["state_key"] == self.user().as_str();
-        let inviter = stripped.iter().find(own).and_then(|event| UserId::parse(event["sender"].as_str()?).ok());
-        inviter.is_some_and(|inviter| self.ignored.contains(&inviter))
     }
 
     fn left(&self, id: &OwnedRoomId, event: &Value, known: Option<&RoomPoint>, seen: &mut Seen, near: &mut Neighbours) {

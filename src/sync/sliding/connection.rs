@@ -43,6 +43,8 @@ pub(super) struct State {
     pub(super) signed: Option<u64>,
     /// The count of the vault up to which thread subscriptions were told.
     pub(super) threads: Option<u64>,
+    /// What was told of profiles.
+    pub(super) profiles: Option<super::profiles::Told>,
     /// Key counts.
     pub(super) keys: Option<(BTreeMap<String, u64>, Vec<String>)>,
     /// When the answer was made.
@@ -74,6 +76,13 @@ pub(super) struct Sent {
     pub(super) members_count: (u64, u64),
     /// Recency.
     pub(super) stamp: u64,
+}
+
+impl Sent {
+    /// Whether the client learns of members only as it needs them.
+    pub(super) fn is_lazy(&self) -> bool {
+        self.rules.iter().any(|rule| rule.lazy)
+    }
 }
 
 /// What extensions told of a room.

@@ -41,6 +41,8 @@ pub(super) struct Covered<'a, 'b> {
     pub(super) receipts: bool,
     /// Whether typing is.
     pub(super) typing: bool,
+    /// Whether profiles are.
+    pub(super) profiles: bool,
 }
 
 /// The answer of extensions while it is put together.
@@ -87,6 +89,9 @@ impl Extending<'_> {
         }
         for covered in covered {
             self.room(covered);
+        }
+        if asked.profiles.scope.enabled {
+            self.profiles(&asked.profiles, covered);
         }
     }
 

@@ -41,14 +41,8 @@ pub(super) struct Catalogue<'a> {
 }
 
 impl<'a> Catalogue<'a> {
-    /// The rooms of `user`, whose invitations from `ignored` users are not there.
-    pub(super) fn of(
-        rooms: &Rooms,
-        vault: &'a VaultLedger,
-        user: &UserId,
-        ignored: &BTreeSet<ruma::OwnedUserId>,
-        recency: &mut Recency,
-    ) -> Self {
+    /// The rooms of `user`, without the invitations he does not want.
+    pub(super) fn of(rooms: &Rooms, vault: &'a VaultLedger, user: &UserId, recency: &mut Recency) -> Self {
         let (mut all, mut left) = (Vec::new(), Vec::new());
         for (id, entry) in &vault.rooms {
             let room = rooms.find(id).map(|room| (Arc::clone(&room), room.view()));
@@ -56,7 +50,7 @@ impl<'a> Catalogue<'a> {
             match &entry.fact {
                 // The key comes before the event: until then there is nothing to show.
                 Fact::Joined if !candidate.view().is_some_and(|view| view.is_joined(user)) => {}
-                Fact::Invited(stripped) if inviter(stripped, user).is_some_and(|by| ignored.contains(by)) => {}
+                Fact::Invited(stripped) if !parts::shows_invitation(vault, stripped, user) => {}
                 Fact::Left(_) => left.push(candidate),
                 _ => all.push(candidate),
             }
@@ -172,10 +166,4 @@ impl Candidate<'_> {
             _ => NEVER,
         }
     }
-}
-
-/// Who sent an invitation.
-fn inviter<'a>(stripped: &'a [Value], user: &UserId) -> Option<&'a UserId> {
-    let own = stripped.iter().find(|event| event["type"] == "m.room.member" && event["state_key"] == user.as_str());
-    <&UserId>::try_from(own?["sender"].as_str()?).ok()
 }

@@ -157,6 +157,9 @@ pub(super) struct Extensions {
     /// Threads that are followed (MSC4308).
     #[serde(rename = "io.element.msc4308.thread_subscriptions")]
     pub(super) threads: Threads,
+    /// Profiles (MSC4262).
+    #[serde(rename = "org.matrix.msc4262.profiles")]
+    pub(super) profiles: ProfileScope,
 }
 
 /// The thread subscriptions extension.
@@ -168,6 +171,17 @@ pub(super) struct Threads {
     pub(super) enabled: bool,
     /// The most changes.
     pub(super) limit: Option<u64>,
+}
+
+/// The profiles extension.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct ProfileScope {
+    /// For which rooms.
+    #[serde(flatten)]
+    pub(super) scope: Scope,
+    /// Which fields: all when absent.
+    pub(super) fields: Option<Vec<String>>,
 }
 
 /// The to-device extension.
@@ -207,9 +221,9 @@ pub(super) struct Scope {
 
 impl Extensions {
     fn is_bounded(&self) -> bool {
-        let scopes = [&self.account_data, &self.receipts, &self.typing];
+        let scopes = [&self.account_data, &self.receipts, &self.typing, &self.profiles.scope];
         let names = scopes.into_iter().flat_map(|scope| [&scope.lists, &scope.rooms]);
-        names.flatten().all(|names| names.len() <= MOST_NAMES)
+        names.chain([&self.profiles.fields]).flatten().all(|names| names.len() <= MOST_NAMES)
     }
 }
 

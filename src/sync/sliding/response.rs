@@ -132,6 +132,9 @@ pub(super) struct ExtensionsAnswer {
     /// Threads that are followed, or no longer.
     #[serde(rename = "io.element.msc4308.thread_subscriptions", skip_serializing_if = "Option::is_none")]
     pub(super) threads: Option<ThreadsAnswer>,
+    /// Profiles.
+    #[serde(rename = "org.matrix.msc4262.profiles", skip_serializing_if = "Option::is_none")]
+    pub(super) profiles: Option<Value>,
 }
 
 /// Changes of thread subscriptions, by room and root.
