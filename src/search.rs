@@ -1,7 +1,7 @@
 //! Finding messages and room names by their words, in what the searcher may see.
 //!
 //! There is no index, on disk or in RAM: a search reads the searchable events of the searcher's rooms, the newest first,
-//! and stops after a bound (`doc/adr/0005-search-without-an-index.md`). Encrypted rooms are not looked into: their text is
+//! and stops after a bound (`doc/adr/0006-search-without-an-index.md`). Encrypted rooms are not looked into: their text is
 //! not here. What was found is shown by the caller.
 
 mod scan;
@@ -176,7 +176,7 @@ impl Search {
             let (vault, user) = (account.view(), account.user_id.clone());
             let sources = self.sources(&vault, &query);
             let ignored = vault.ignored();
-            let work = move || Scan { user: &user, query: &query, ignored: &ignored }.run(sources);
+            let work = move || Scan { user: &user, query: &query, ignored: &ignored }.run(&sources);
             let found = tokio::task::spawn_blocking(work).await;
             drop(permit);
             found
@@ -227,8 +227,11 @@ impl Search {
     }
 }
 
+/// How a room is found, when the searcher may look into it.
+type Opening<'a> = dyn Fn(&RoomId) -> Option<(Arc<Room>, Arc<View>)> + 'a;
+
 /// A room and those that it took the place of, as far as they can be seen.
-fn lineage(id: &RoomId, open: &dyn Fn(&RoomId) -> Option<(Arc<Room>, Arc<View>)>) -> Vec<OwnedRoomId> {
+fn lineage(id: &RoomId, open: &Opening<'_>) -> Vec<OwnedRoomId> {
     let mut line = vec![id.to_owned()];
     while line.len() <= MOST_PREDECESSORS {
         let before = line.last().and_then(|id| open(id)).and_then(|(_, view)| predecessor(&view));

@@ -55,13 +55,13 @@ impl Source {
 
 impl Scan<'_> {
     /// A page of what is in `sources`.
-    pub(super) fn run(&self, sources: Vec<Source>) -> Found {
+    pub(super) fn run(&self, sources: &[Source]) -> Found {
         let from = self.query.from.as_ref().map(|cursor| &cursor.key);
-        let mut gathered = self.pass(&sources, None);
+        let mut gathered = self.pass(sources, None);
         // Behind what one pass reads, the newest results go on: the page starts there.
         if self.query.recent && gathered.stopped.is_some() && from.is_some() {
             let count = gathered.count;
-            gathered = Gathered { count, ..self.pass(&sources, from) };
+            gathered = Gathered { count, ..self.pass(sources, from) };
         }
         self.page(gathered)
     }
@@ -155,8 +155,11 @@ impl Scan<'_> {
     }
 }
 
+/// Whether a search wants a field.
+type Wanted = fn(&super::Keys) -> bool;
+
 /// The field of an event's content that is searched, and whether a search wants it.
-fn field(kind: &str) -> Option<(&'static str, fn(&super::Keys) -> bool)> {
+fn field(kind: &str) -> Option<(&'static str, Wanted)> {
     match kind {
         "m.room.message" => Some(("body", |keys| keys.body)),
         "m.room.name" => Some(("name", |keys| keys.name)),

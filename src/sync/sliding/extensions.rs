@@ -32,6 +32,7 @@ const MOST_MESSAGES: u64 = 100;
 const MOST_THREADS: u64 = 100;
 
 /// A room, with which extensions are for it.
+#[expect(clippy::struct_excessive_bools, reason = "each says whether one extension is for the room")]
 pub(super) struct Covered<'a, 'b> {
     /// The room.
     pub(super) candidate: &'a Candidate<'b>,
