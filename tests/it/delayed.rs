@@ -24,14 +24,14 @@ async fn say_later(client: &Client, room: &str, text: &str, delay: &str) -> Answ
 
 async fn set_later(client: &Client, room: &str, key: &str, delay: u64) -> String {
     let path = at(room, &format!("state/org.example.later/{key}?org.matrix.msc4140.delay={delay}"));
-    id(client.put(&path, &json!({"set": "later"})).await.ok())
+    id(&client.put(&path, &json!({"set": "later"})).await.ok())
 }
 
 async fn state(client: &Client, room: &str, key: &str) -> Answer {
     client.get(&at(room, &format!("state/org.example.later/{key}"))).await
 }
 
-fn id(answer: Value) -> String {
+fn id(answer: &Value) -> String {
     answer["delay_id"].as_str().expect("an id").to_owned()
 }
 
@@ -56,12 +56,12 @@ async fn messages_go_out_in_the_order_of_their_times() {
     let room = room_of(&[&alice, &bob]).await;
     server.get(EVENTS).await.refused(401, "M_MISSING_TOKEN");
     assert!(pending(&alice).await.is_empty());
-    let third = id(say_later(&alice, &room, "third", "900").await.ok());
-    let first = id(say_later(&alice, &room, "first", "700").await.ok());
+    let third = id(&say_later(&alice, &room, "third", "900").await.ok());
+    let first = id(&say_later(&alice, &room, "first", "700").await.ok());
     say_later(&alice, &room, "second", "800").await.ok();
     // A repetition need not repeat the content.
     let again = at(&room, "send/m.room.message/first?org.matrix.msc4140.delay=700");
-    assert_eq!(id(alice.send("PUT", &again, b"").await.ok()), first);
+    assert_eq!(id(&alice.send("PUT", &again, b"").await.ok()), first);
     let other = at(&room, "send/m.room.message/other?org.matrix.msc4140.delay=700");
     alice.send("PUT", &other, b"").await.refused(400, "M_NOT_JSON");
     let listed = pending(&alice).await;
@@ -78,7 +78,7 @@ async fn messages_go_out_in_the_order_of_their_times() {
     pass(&server, 50).await;
     assert_eq!(said(&messages(&bob, &room, "dir=b&limit=1").await["chunk"]), ["third"]);
     // A repetition that comes late asks for nothing new.
-    assert_eq!(id(say_later(&alice, &room, "first", "700").await.ok()), first);
+    assert_eq!(id(&say_later(&alice, &room, "first", "700").await.ok()), first);
     assert!(pending(&alice).await.is_empty());
 }
 
