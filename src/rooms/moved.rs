@@ -87,7 +87,8 @@ fn moves(vault: &VaultLedger, old: &RoomId, new: &RoomId) -> Vec<VaultChange> {
 fn with_rules(mut rules: Value, old: &RoomId, new: &RoomId) -> Option<Value> {
     let mut moved = false;
     for kind in ["override", "room"] {
-        let Some(list) = rules["global"][kind].as_array_mut() else { continue };
+        let list = rules.get_mut("global").and_then(|global| global.get_mut(kind)).and_then(Value::as_array_mut);
+        let Some(list) = list else { continue };
         let has = |list: &[Value], id: &RoomId| list.iter().position(|rule| rule["rule_id"] == id.as_str());
         let Some(at) = has(list, old).filter(|_| has(list, new).is_none() && list.len() < RULES.1) else { continue };
         let mut rule = list[at].clone();
