@@ -82,8 +82,6 @@ plain! {
     invalid_room_state: BAD_REQUEST InvalidRoomState;
     /// 400: a state change that the room cannot take.
     bad_state: BAD_REQUEST BadState;
-    /// 403: the invited user takes no invitations.
-    invite_blocked: FORBIDDEN InviteBlocked;
     /// 400: an alias in a state event does not point at the room.
     bad_alias: BAD_REQUEST BadAlias;
     /// 400: the same annotation was sent before.

@@ -4,10 +4,10 @@ mod dehydrated;
 mod later;
 mod people;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use imbl::{OrdMap, Vector};
-use ruma::{OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
+use ruma::{OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -316,14 +316,6 @@ impl VaultLedger {
             *counts.entry(algorithm.to_owned()).or_default() += 1;
         }
         counts
-    }
-
-    /// Whom the account ignores: their messages and invitations are not shown.
-    #[must_use]
-    pub fn ignored(&self) -> BTreeSet<OwnedUserId> {
-        let list = self.account_data.get(IGNORED).and_then(|data| data.value.get("ignored_users"));
-        let users = list.and_then(Value::as_object).into_iter().flat_map(|users| users.keys());
-        users.filter_map(|user| UserId::parse(user).ok()).collect()
     }
 
     fn counted<T>(&mut self, value: T) -> Counted<T> {

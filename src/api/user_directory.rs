@@ -60,7 +60,8 @@ async fn visible(services: &Services, session: &Session) -> BTreeSet<OwnedUserId
     }
     for room in rooms.all_open() {
         let view = room.view();
-        let open = view.state.access() == Access::Public || view.state.history_visibility() == "world_readable";
+        let open = view.state.access(&view.rules.authorization) == Access::Public
+            || view.state.history_visibility() == "world_readable";
         if open || view.is_joined(&session.user_id) {
             found.extend(view.state.joined().map(UserId::to_owned));
         }
