@@ -1,7 +1,7 @@
 //! Finding messages and room names by their words, in what the searcher may see.
 //!
 //! There is no index, on disk or in RAM: a search reads the searchable events of the searcher's rooms, the newest first,
-//! and stops after a bound (`doc/adr/0006-search-without-an-index.md`). Encrypted rooms are not looked into: their text is
+//! and stops after a bound (`doc/adr/0007-search-without-an-index.md`). Encrypted rooms are not looked into: their text is
 //! not here. What was found is shown by the caller.
 
 mod scan;
