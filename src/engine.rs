@@ -177,14 +177,14 @@ impl Engine {
             e2ee,
             media,
             counters,
+            delayed,
+            search,
             syncs,
             pushing,
             metrics,
             tls,
             clock,
             signer,
-            delayed,
-            search,
         })
     }
 }
