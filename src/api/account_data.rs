@@ -252,20 +252,14 @@ async fn store(
     account: &Account,
     change: impl FnOnce(&VaultLedger) -> Result<Vec<VaultChange>, Error> + Send,
 ) -> Result<(), Error> {
-    let mut outcome = Ok(());
-    let decide = |vault: &VaultLedger| match change(vault) {
-        Ok(changes) if changes.iter().any(|change| too_much(vault, change)) => {
-            outcome = Err(accounts::Error::TooMany.into());
-            Vec::new()
+    let decide = |vault: &VaultLedger| {
+        let changes = change(vault)?;
+        if changes.iter().any(|change| too_much(vault, change)) {
+            return Err(accounts::Error::TooMany.into());
         }
-        Ok(changes) => changes,
-        Err(error) => {
-            outcome = Err(error);
-            Vec::new()
-        }
+        Ok::<_, Error>(changes)
     };
-    account.vault.change(&services.engine.journals, decide).await?;
-    outcome?;
+    account.vault.try_change(&services.engine.journals, decide).await?;
     account.notify();
     Ok(())
 }

@@ -55,14 +55,23 @@ impl<L: Ledger + Clone> Live<L> {
         journals: &Journals,
         decide: impl FnOnce(&L) -> Vec<L::Change> + Send,
     ) -> Result<(), Error> {
+        self.try_change(journals, |ledger| Ok(decide(ledger))).await
+    }
+
+    /// As [`Live::change`]; where `decide` refuses, nothing changes.
+    pub async fn try_change<E: From<Error>>(
+        &self,
+        journals: &Journals,
+        decide: impl FnOnce(&L) -> Result<Vec<L::Change>, E> + Send,
+    ) -> Result<(), E> {
         let mut writing = self.write().await;
-        let changes = decide(&writing.ledger);
+        let changes = decide(&writing.ledger)?;
         if changes.is_empty() {
             return Ok(());
         }
         let mut batch = Batch::default();
         writing.change(journals, changes, &mut batch)?;
-        writing.commit(journals, batch).await
+        Ok(writing.commit(journals, batch).await?)
     }
 }
 

@@ -51,17 +51,14 @@ pub async fn set_pusher(
         return Err(Error::Invalid);
     }
     let stored = json!({ "d": device, "p": pusher });
-    let mut outcome = Ok(());
     let decide = |vault: &VaultLedger| {
         let name = (app, key);
         if vault.pushers.len() >= MOST_PUSHERS && !vault.pushers.contains_key(&name) {
-            outcome = Err(Error::TooMany);
-            return Vec::new();
+            return Err(Error::TooMany);
         }
-        vec![VaultChange::Pusher(name.0, name.1, Some(stored))]
+        Ok(vec![VaultChange::Pusher(name.0, name.1, Some(stored))])
     };
-    account.vault.change(journals, decide).await?;
-    outcome
+    account.vault.try_change(journals, decide).await
 }
 
 /// Removes a pusher, if there is one.

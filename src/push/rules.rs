@@ -105,16 +105,8 @@ pub async fn change_rules(
     journals: &Journals,
     edit: impl FnOnce(&mut Ruleset) -> Result<(), Error> + Send,
 ) -> Result<(), Error> {
-    let mut outcome = Ok(());
-    let decide = |vault: &VaultLedger| match edited(vault, &account.user_id, edit) {
-        Ok(change) => vec![change],
-        Err(error) => {
-            outcome = Err(error);
-            Vec::new()
-        }
-    };
-    account.vault.change(journals, decide).await?;
-    outcome?;
+    let decide = |vault: &VaultLedger| Ok::<_, Error>(vec![edited(vault, &account.user_id, edit)?]);
+    account.vault.try_change(journals, decide).await?;
     account.notify();
     Ok(())
 }

@@ -71,21 +71,13 @@ pub async fn subscribe(
         }
     };
     let place = (room.id.clone(), root.to_owned());
-    let mut outcome = Ok(());
     let decide = |vault: &VaultLedger| {
         let known = vault.threads.get(&place).map(|known| &known.value);
-        match following(known, cause, vault.threads.len()) {
-            Ok(thread) => {
-                thread.map(|thread| VaultChange::Thread(place.0, place.1, Some(thread))).into_iter().collect()
-            }
-            Err(error) => {
-                outcome = Err(error);
-                Vec::new()
-            }
-        }
+        let thread = following(known, cause, vault.threads.len())?;
+        let change = thread.map(|thread| VaultChange::Thread(place.0, place.1, Some(thread)));
+        Ok::<_, Error>(change.into_iter().collect())
     };
-    account.vault.change(journals, decide).await?;
-    outcome?;
+    account.vault.try_change(journals, decide).await?;
     account.notify();
     Ok(())
 }
