@@ -160,8 +160,7 @@ impl View {
     }
 
     fn text(&self, entry: &Entry) -> Option<Text> {
-        let back = self.timeline.len() - self.index_of(entry.position).min(self.timeline.len());
-        let recent = self.recent.len().checked_sub(back).and_then(|at| self.recent.get(at)).cloned().flatten();
+        let recent = self.recent_at(self.index_of(entry.position)).and_then(|at| self.recent[at].clone());
         Some(match (recent, entry.state()) {
             (Some(body), _) => Text::Body(body),
             (None, Some(event)) => Text::Event(Arc::clone(event)),
@@ -183,9 +182,14 @@ impl View {
     /// When an event was accepted by this process, as long as it knows; else its coarse time.
     #[must_use]
     pub fn arrived(&self, entry: &Entry) -> Timestamp {
-        let back = self.timeline.len() - self.index_of(entry.position).min(self.timeline.len());
-        let recent = self.recent.len().checked_sub(back).and_then(|at| self.recent.get(at));
-        recent.and_then(|body| body.as_ref()?.arrived).unwrap_or(entry.ts)
+        let recent = self.recent_at(self.index_of(entry.position)).and_then(|at| self.recent[at].as_ref());
+        recent.and_then(|body| body.arrived).unwrap_or(entry.ts)
+    }
+
+    /// Where among the recent bodies the one of the entry at `index` stands.
+    fn recent_at(&self, index: usize) -> Option<usize> {
+        let older = self.timeline.len() - self.recent.len();
+        index.checked_sub(older).filter(|at| *at < self.recent.len())
     }
 
     /// The index of the first entry at or behind `position`.
@@ -302,9 +306,8 @@ impl View {
             children.retain(|child| *child != entry.position);
         }
         let index = self.index_of(entry.position);
-        let back = self.timeline.len() - index;
-        if let Some(recent) = self.recent.len().checked_sub(back).and_then(|at| self.recent.get_mut(at)) {
-            *recent = None;
+        if let Some(at) = self.recent_at(index) {
+            self.recent.set(at, None);
         }
         if let Some(redacted) = &state {
             let current = redacted.state_key().and_then(|key| self.state.find(redacted.kind(), key));
