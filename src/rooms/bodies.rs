@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Events of a room whose bodies stay in RAM: what a client asks for first. They were opened with the room anyway, and
-/// reading them again for counts and for the first sync costs ten microseconds each, twice.
+/// reading them again for counts and for the first sync costs some fourteen microseconds each, twice.
 pub(super) const RECENT: usize = 20;
 
 /// What an event says beside its entry.
