@@ -5,7 +5,7 @@ use std::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -32,10 +32,24 @@ enum Command {
     Stop(oneshot::Sender<()>),
 }
 
-/// The sending end of the queue.
+/// The sending end of the queue. Its fields are dropped in this order: a thread that nobody can send to ends.
 pub(super) struct Queue {
     sender: SyncSender<Command>,
     permits: Arc<Semaphore>,
+    _thread: Joined,
+}
+
+/// A thread that is waited for: a process that ended before it would tear RocksDB down under its last sync.
+struct Joined(Option<JoinHandle<()>>);
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        // A task may have held the last clone of the store: then this is the thread itself, which ends anyway.
+        if let Some(thread) = self.0.take().filter(|other| other.thread().id() != thread::current().id()) {
+            // A thread that panicked has let go as well.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Queue {
@@ -45,8 +59,7 @@ impl Queue {
         let (sender, receiver) = sync_channel(PERMITS + 1);
         let started = thread::Builder::new().name("commit".to_owned()).spawn(move || run(engine, &receiver));
         // A thread that cannot be started drops the receiver: every call answers that the store is closed.
-        drop(started);
-        Self { sender, permits: Arc::new(Semaphore::new(PERMITS)) }
+        Self { sender, permits: Arc::new(Semaphore::new(PERMITS)), _thread: Joined(started.ok()) }
     }
 
     /// Hands over a batch and waits for its answer.

@@ -235,6 +235,17 @@ fn a_store_that_is_shut_down_only_reads(store: &Store) {
     });
 }
 
+#[test]
+fn a_store_that_is_dropped_has_let_go_of_its_backend() {
+    let backend = Arc::new(MemoryBackend::new());
+    for _ in 0..100 {
+        let store = Store::threaded(Arc::clone(&backend) as _, Durability::Synced);
+        runtime().block_on(store.commit(one(1, b"kept"))).unwrap_or_default();
+        drop(store);
+        assert_eq!(Arc::strong_count(&backend), 1);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
 
