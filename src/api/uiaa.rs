@@ -24,7 +24,8 @@ use crate::{
 /// counts for that one only).
 ///
 /// # Errors
-/// 401 with the flows when there is no proof yet, and with the error's code beside them when it is wrong.
+/// 401 with the flows when there is no proof yet, and with the error's code beside them when it is wrong; 403 for proof
+/// of who somebody else is.
 pub async fn password(
     services: &Services,
     session: &Session,
@@ -39,6 +40,9 @@ pub async fn password(
     let Some(auth) = auth.filter(|auth| auth.kind.is_some()) else {
         return Err(ask(services, purpose, None, flow, None));
     };
+    if auth.is(&flow) && auth.user().is_some_and(|named| !is_own_name(services, session, named)) {
+        return Err(Error::forbidden("Another user's password proves nothing here"));
+    }
     let checked = check_password(services, session, &auth).await;
     match checked {
         Ok(()) => {
@@ -75,15 +79,16 @@ pub fn registration(
     }
 }
 
+fn is_own_name(services: &Services, session: &Session, named: &str) -> bool {
+    services.engine.accounts.localpart_of(named).as_deref() == Some(session.user_id.localpart())
+}
+
 async fn check_password(services: &Services, session: &Session, auth: &Auth) -> Result<(), Error> {
     if !auth.is(&AuthType::Password) {
         return Err(Error::forbidden("This stage is not part of a flow"));
     }
     let password = auth.password().ok_or_else(|| Error::missing_param("The password is missing"))?;
-    let named = auth.user().ok_or_else(|| Error::missing_param("The user is missing"))?;
-    if services.engine.accounts.localpart_of(named).as_deref() != Some(session.user_id.localpart()) {
-        return Err(Error::wrong_credentials("Wrong user name or password"));
-    }
+    auth.user().ok_or_else(|| Error::missing_param("The user is missing"))?;
     services.gate.try_password(session.address, session.user_id.localpart())?;
     Ok(services.engine.accounts.check_password(session.user_id.localpart(), password).await?)
 }
