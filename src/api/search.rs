@@ -8,17 +8,18 @@ use std::{
 use ruma::{
     OwnedRoomId, OwnedUserId, UInt,
     api::client::search::search_events::v3::{
-        Criteria, EventContext, EventContextResult, GroupingKey, OrderBy, Request, Response, ResultCategories,
-        ResultGroup, ResultGroupMap, ResultRoomEvents, SearchKeys, SearchResult, UserProfile,
+        Criteria, EventContext, EventContextResult, GroupingKey, OrderBy, Request, ResultCategories, ResultGroup,
+        ResultGroupMap, ResultRoomEvents, SearchKeys, SearchResult, UserProfile,
     },
     events::room::member::MembershipState,
     serde::Raw,
 };
 use serde::Deserialize;
+use serde_json::{Value, value::to_raw_value};
 
 use super::history::{Shower, event_filter};
 use crate::{
-    api::{Routes, Ruma, RumaRouter, Services, Session},
+    api::{Routes, Ruma, RumaRouter, Services, Session, json::RawJson},
     error::Error,
     journal::Position,
     rooms::{
@@ -40,9 +41,9 @@ pub(super) fn routes(router: Routes) -> Routes {
 }
 
 /// `POST /_matrix/client/v3/search`
-async fn search(services: Arc<Services>, request: Ruma<Request>) -> Result<Response, Error> {
+async fn search(services: Arc<Services>, request: Ruma<Request>) -> Result<RawJson, Error> {
     let mut categories = ResultCategories::new();
-    let Some(criteria) = request.body.search_categories.room_events else { return Ok(Response::new(categories)) };
+    let Some(criteria) = request.body.search_categories.room_events else { return told(&categories) };
     let (search, session) = (&services.engine.search, &request.session);
     let from = request.body.next_batch.as_deref().filter(|token| !token.is_empty());
     let from = from.map(|token| search.cursor(&session.user_id, token)).transpose()?;
@@ -68,7 +69,7 @@ async fn search(services: Arc<Services>, request: Ruma<Request>) -> Result<Respo
     if query.terms.is_empty() {
         results.count = Some(UInt::from(0_u32));
         categories.room_events = results;
-        return Ok(Response::new(categories));
+        return told(&categories);
     }
     let found = search.search(session.account(), query).await?;
     let shown = Shown { services: &services, session };
@@ -81,7 +82,21 @@ async fn search(services: Arc<Services>, request: Ruma<Request>) -> Result<Respo
     results.results = found.hits.iter().map(|hit| shown.result(hit, around.as_ref())).collect();
     results.highlights = found.highlights.into_iter().collect();
     categories.room_events = results;
-    Ok(Response::new(categories))
+    told(&categories)
+}
+
+/// The answer. ruma's type leaves out a list of results that is empty, which clients look for.
+fn told(categories: &ResultCategories) -> Result<RawJson, Error> {
+    let text = if categories.room_events.results.is_empty() {
+        let mut categories = serde_json::to_value(categories).map_err(|_| Error::internal())?;
+        if let Some(events) = categories.get_mut("room_events").and_then(Value::as_object_mut) {
+            events.insert("results".to_owned(), Value::Array(Vec::new()));
+        }
+        to_raw_value(&BTreeMap::from([("search_categories", categories)]))
+    } else {
+        to_raw_value(&BTreeMap::from([("search_categories", categories)]))
+    };
+    text.map(RawJson).map_err(|_| Error::internal())
 }
 
 /// Shows what was found to one session.

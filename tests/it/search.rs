@@ -70,7 +70,7 @@ async fn words_are_found_in_messages_names_and_topics() {
     }
     for nothing in ["", " ", "\"\"", "hello nobody"] {
         let found = search(&alice, &json!({"search_term": nothing})).await;
-        assert_eq!((&found["count"], &found["next_batch"]), (&json!(0), &Value::Null), "{nothing}");
+        assert_eq!(found, json!({"count": 0, "results": []}), "{nothing}");
     }
     assert_eq!(search(&alice, &json!({"search_term": "\"hello room\""})).await["count"], 1);
     ask(&alice, None, &json!({"keys": []})).await.refused(400, "M_MISSING_PARAM");
@@ -110,7 +110,7 @@ async fn pages_follow_each_other_even_over_a_restart() {
     let odd: Vec<_> = said.iter().skip(1).step_by(2).rev().collect();
     assert_eq!(texts(&full), odd);
     let empty = next(&alice, &full, &criteria).await;
-    assert_eq!((texts(&empty).len(), &empty["count"], &empty["next_batch"]), (0, &json!(12), &Value::Null));
+    assert_eq!(empty, json!({"count": 12, "results": []}));
     ask(&bob, Some(&full["next_batch"]), &criteria).await.refused(400, "M_INVALID_PARAM");
     ask(&alice, Some(&json!("nonsense")), &criteria).await.refused(400, "M_INVALID_PARAM");
 }
