@@ -83,9 +83,23 @@ pub fn thread_of(view: &View, entry: &Entry) -> Option<OwnedEventId> {
     None
 }
 
-/// Whether an event is part of a thread, or its root.
+/// Whether an event may mark how far a thread has been read: its root, and what relates to it in whatever way. What
+/// relates to the root otherwise than as a thread belongs to the main timeline and is shown beside the thread too.
 fn stands_in(view: &View, entry: &Entry, thread: &str) -> bool {
-    entry.id() == thread || thread_of(view, entry).is_some_and(|root| root == thread)
+    if entry.id() == thread {
+        return true;
+    }
+    let mut relation = entry.relation();
+    for _ in 0..MOST_HOPS {
+        let Some(target) = relation.filter(|it| it.rel_type.is_some()).and_then(|it| it.event_id.as_ref()) else {
+            return false;
+        };
+        if target == thread {
+            return true;
+        }
+        relation = view.entry(target).and_then(Entry::relation);
+    }
+    false
 }
 
 /// The position in a thread that gives way to `next`, when there are too many of its room and kind.

@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use super::{at, create, room_of, say};
+use super::{at, create, put, room_of, say};
 use crate::server::{TestServer, encode};
 
 #[tokio::test]
@@ -28,6 +28,35 @@ async fn receipts_and_markers_are_taken_from_members() {
     alice.post(&at(&room, "read_markers"), &markers).await.ok();
     alice.post(&at(&room, "read_markers"), &json!({})).await.ok();
     bob.post(&at(&room, "read_markers"), &markers).await.refused(403, "M_FORBIDDEN");
+}
+
+#[tokio::test]
+async fn a_thread_is_read_up_to_what_relates_to_it() {
+    let server = TestServer::open().await;
+    let alice = server.register("alice").await;
+    let room = create(&alice, &json!({})).await;
+    let relate = async |kind: &str, rel_type: &str, target: &str| {
+        let content = json!({"body": "x", "m.relates_to": {"rel_type": rel_type, "event_id": target, "key": "k"}});
+        put(&alice, &room, kind, &encode(&format!("{kind}{rel_type}{target}")), &content).await
+    };
+    let (root, other) = (say(&alice, &room, "root").await, say(&alice, &room, "other").await);
+    let inside = relate("m.room.message", "m.thread", &root).await;
+    let liked = relate("m.reaction", "m.annotation", &inside).await;
+    let beside = relate("m.room.message", "m.reference", &root).await;
+    let liked_beside = relate("m.reaction", "m.annotation", &beside).await;
+    let elsewhere = relate("m.reaction", "m.annotation", &other).await;
+    for (event, status) in [
+        (&root, 200),
+        (&inside, 200),
+        (&liked, 200),
+        (&beside, 200),
+        (&liked_beside, 200),
+        (&other, 400),
+        (&elsewhere, 400),
+    ] {
+        let path = at(&room, &format!("receipt/m.read/{}", encode(event)));
+        assert_eq!(alice.post(&path, &json!({"thread_id": root})).await.status, status, "{event}");
+    }
 }
 
 #[tokio::test]
