@@ -308,7 +308,9 @@ impl Look<'_> {
         let is_news = !told && !self.initial();
         let wanted = is_news || (all && self.filter.include_leave);
         if !told {
-            seen.point.rooms.insert(id.clone(), RoomPoint::only(Told::Left));
+            // Whoever reads on from the token does so from here.
+            let position = self.rooms.find(id).map_or(Position::START, |room| room.view().end());
+            seen.point.rooms.insert(id.clone(), RoomPoint { position, ..RoomPoint::only(Told::Left) });
             self.counters.forget(self.user(), id);
         }
         if !wanted {

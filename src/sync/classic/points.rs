@@ -121,11 +121,11 @@ impl Points {
         devices.iter().filter_map(|(who, device)| Some((who.clone(), device.sure()?))).collect()
     }
 
-    /// Up to where a token's device has been told a room's events.
+    /// Up to where a token's device has been told a room's events; nothing when it was told none.
     pub(super) fn position(&self, who: &Who, token: SyncToken, room: &ruma::RoomId) -> Option<Position> {
         let devices = self.devices.lock();
         let (_, point) = devices.get(who)?.points.iter().find(|(number, _)| *number == token.number)?;
-        point.rooms.get(room).map(|point| point.position)
+        point.rooms.get(room).map(|point| point.position).filter(|position| *position != Position::START)
     }
 
     /// Lets go of a device that is gone.

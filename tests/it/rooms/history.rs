@@ -74,6 +74,32 @@ async fn a_sync_token_is_a_place_to_read_from() {
 }
 
 #[tokio::test]
+async fn who_left_reads_on_from_a_sync_token_of_afterwards() {
+    let server = TestServer::open().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let joined = json!([{"type": "m.room.history_visibility", "content": {"history_visibility": "joined"}}]);
+    let open = json!({"preset": "public_chat", "initial_state": joined});
+    let (room, other) = (create(&alice, &open).await, create(&alice, &open).await);
+    for room in [&room, &other] {
+        bob.post(&at(room, "join"), &json!({})).await.ok();
+        say(&alice, room, "before").await;
+    }
+    // One is left before the first sync, the other between two of them.
+    bob.post(&at(&room, "leave"), &json!({})).await.ok();
+    let first = bob.get("sync?timeout=0").await.ok()["next_batch"].as_str().expect("a token").to_owned();
+    bob.post(&at(&other, "leave"), &json!({})).await.ok();
+    let second = bob.get(&format!("sync?timeout=0&since={first}")).await.ok();
+    let second = second["next_batch"].as_str().expect("a token");
+    for room in [&room, &other] {
+        say(&alice, room, "after").await;
+        let back = messages(&bob, room, &format!("dir=b&from={second}&limit=2")).await;
+        assert_eq!(back["chunk"][0]["content"]["membership"], "leave");
+        assert_eq!(said(&back["chunk"]), ["before"]);
+        assert_eq!(messages(&bob, room, &format!("dir=f&from={second}")).await["chunk"], json!([]));
+    }
+}
+
+#[tokio::test]
 async fn tokens_of_nobody_and_of_another_room_are_refused() {
     let server = TestServer::open().await;
     let alice = server.register("alice").await;
