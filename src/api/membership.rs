@@ -171,9 +171,11 @@ async fn list_joined_members(services: Arc<Services>, request: Ruma<joined_membe
     let view = room.view();
     let joined = view.state.members().filter(|(_, membership, _)| *membership == MembershipState::Join);
     let joined = joined.map(|(user, _, event)| {
+        // Clients look for both fields, also where there is nothing in them. A name may then be empty (spec: a text); no
+        // address of media may, so there is none.
+        let name = event.content_str("displayname").unwrap_or_default();
         let avatar = event.content_str("avatar_url").filter(|url| !url.is_empty());
-        // Clients look for both fields, also where there is nothing in them.
-        (user.to_string(), json!({"display_name": event.content_str("displayname"), "avatar_url": avatar}))
+        (user.to_string(), json!({"display_name": name, "avatar_url": avatar}))
     });
     Ok(Json(json!({"joined": joined.collect::<Map<_, _>>()})))
 }
