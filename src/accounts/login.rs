@@ -126,7 +126,7 @@ impl Accounts {
             Some(session) => session,
             None => self.wake_by(&token).await?.ok_or(Error::UnknownToken)?,
         };
-        Ok(self.buy_access(session, None))
+        Ok(self.buy_access(session, token.text()))
     }
 
     /// Whether the token that opened a session is still good: long polls ask again and again. It stays good when a change
@@ -271,7 +271,7 @@ impl Accounts {
     pub(super) fn grant(&self, plan: &TokenPlan, session: Session) -> LoggedIn {
         self.remember(&plan.token, session.clone(), None);
         match plan.token.kind() {
-            TokenKind::Refresh => self.buy_access(session, Some(plan.token.text())),
+            TokenKind::Refresh => self.buy_access(session, plan.token.text()),
             TokenKind::Access => LoggedIn {
                 user_id: session.account.user_id.clone(),
                 device: session.device.clone(),
@@ -283,7 +283,7 @@ impl Accounts {
         }
     }
 
-    fn buy_access(&self, session: Session, refresh: Option<SecretText>) -> LoggedIn {
+    fn buy_access(&self, session: Session, refresh: SecretText) -> LoggedIn {
         let token = Token::random(TokenKind::Access, self.journals.random.as_ref());
         let lifetime = self.policy.access_lifetime;
         self.remember(&token, session.clone(), Some(self.clock.now().after(lifetime)));
@@ -291,7 +291,7 @@ impl Accounts {
             user_id: session.account.user_id.clone(),
             device: session.device.clone(),
             access: token.text(),
-            refresh,
+            refresh: Some(refresh),
             expires_in: Some(lifetime),
             session,
         }

@@ -64,6 +64,7 @@ async fn refresh(services: Arc<Services>, request: Ruma<refreshing::Request>) ->
     let token = SecretText::new(request.body.refresh_token);
     let logged_in = services.engine.accounts.refresh(token.expose()).await?;
     let mut response = refreshing::Response::new(logged_in.access.expose().to_owned());
+    response.refresh_token = logged_in.refresh.map(|token| token.expose().to_owned());
     response.expires_in_ms = logged_in.expires_in;
     Ok(response)
 }

@@ -118,6 +118,7 @@ async fn tokens_are_refreshed_over_a_restart() {
     ended.refused(401, "M_UNKNOWN_TOKEN");
     assert_eq!(ended.json()["soft_logout"], true);
     let fresh = server.post(REFRESH, &refresh).await.ok();
+    assert_eq!(fresh["refresh_token"], refresh["refresh_token"], "it stays good, and clients look for it");
     server.restart().await;
     let mut client = short.clone();
     fresh["access_token"].as_str().expect("a token").clone_into(&mut client.token);
@@ -223,7 +224,13 @@ async fn devices_are_named_and_ended_with_a_password() {
     third.get("account/whoami").await.refused(401, "M_UNKNOWN_TOKEN");
     let bob = server.register("bob").await;
     let stolen = json!({"auth": alice.auth(), "devices": [bob.device_id]});
-    bob.post("delete_devices", &stolen).await.refused(401, "M_FORBIDDEN");
+    bob.post("delete_devices", &stolen).await.refused(403, "M_FORBIDDEN");
+    let mut wrong = bob.auth();
+    wrong["password"] = json!("not it");
+    let asked = bob.post("delete_devices", &json!({"auth": wrong, "devices": [bob.device_id]})).await;
+    asked.refused(401, "M_FORBIDDEN");
+    assert!(asked.json()["flows"].is_array(), "one's own password may be tried again");
+    bob.get("account/whoami").await.ok();
 }
 
 #[tokio::test]
