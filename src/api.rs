@@ -34,6 +34,8 @@ mod login;
 mod media;
 mod membership;
 mod mutual_rooms;
+mod notifications;
+mod openid;
 mod page_request;
 mod peeking;
 mod presence;
@@ -70,6 +72,7 @@ pub(crate) use self::media::content;
 pub use self::{
     front::answer,
     gate::Gate,
+    openid::OpenIds,
     routes::{Operation, Refusal, Routes},
     ruma::{Ruma, RumaRouter},
     services::Services,
@@ -116,6 +119,8 @@ fn families() -> Routes {
         membership::routes,
         mutual_rooms::routes,
         peeking::routes,
+        notifications::routes,
+        openid::routes,
         presence::routes,
         profile::routes,
         push::routes,

@@ -48,7 +48,7 @@ use crate::{
     },
     search::Search,
     store::{Class, Durability, RocksBackend, Store},
-    sync::classic::Syncs,
+    sync::{classic::Syncs, presence::Presence},
 };
 
 /// The layers below the API.
@@ -73,6 +73,8 @@ pub struct Engine {
     pub search: Search,
     /// Classic syncs.
     pub syncs: Arc<Syncs>,
+    /// Who is online.
+    pub presence: Arc<Presence>,
     /// What is told to push gateways.
     pub pushing: Arc<Pushing>,
     /// What monitoring may know.
@@ -94,6 +96,8 @@ pub struct Settings {
     pub rooms: rooms::Policy,
     /// For media.
     pub media: media::Policy,
+    /// Whether anybody is told who is online.
+    pub presence: bool,
     /// For push.
     pub push: pushing::Policy,
     /// For requests to other machines.
@@ -163,7 +167,8 @@ impl Engine {
         let e2ee = E2ee::new(Arc::clone(&rooms));
         let search = Search::new(Arc::clone(&rooms));
         let counters = Arc::new(Counters::default());
-        let syncs = Arc::new(Syncs::new(Arc::clone(&rooms), Arc::clone(&counters)));
+        let presence = Arc::new(Presence::new(Arc::clone(&rooms), settings.presence));
+        let syncs = Arc::new(Syncs::new(Arc::clone(&rooms), Arc::clone(&counters), Arc::clone(&presence)));
         let random = Arc::clone(&journals.random);
         let pushing = Pushing::new(Arc::clone(&rooms), Arc::clone(&counters), random, settings.push);
         let pushing = Arc::new(pushing);
@@ -180,6 +185,7 @@ impl Engine {
             delayed,
             search,
             syncs,
+            presence,
             pushing,
             metrics,
             tls,
@@ -248,6 +254,7 @@ impl Settings {
                 server_name,
                 previews: previews(&config.url_previews, &tls),
             },
+            presence: config.presence.enabled,
             push: pushing::Policy {
                 enabled: config.push.enabled,
                 details: config.push.details && config.profile != config::Profile::Strict,

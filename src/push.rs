@@ -6,6 +6,7 @@
 
 pub mod count;
 mod gateway;
+pub mod history;
 pub mod judge;
 pub(crate) mod judged;
 mod lane;

@@ -87,6 +87,7 @@ impl Server {
             gate: Gate::new(&config.limits, Arc::clone(&clock), random.as_ref()),
             interactive: uiaa::Sessions::default(),
             nonces: api::Nonces::default(),
+            openids: api::OpenIds::default(),
             config: Arc::clone(&config),
             clock,
             random,
@@ -115,6 +116,7 @@ impl Server {
             async move { delayed.run(stop).await }
         });
         tasks.spawn(Arc::clone(&engine.pushing).run(stop.clone()));
+        tasks.spawn(Arc::clone(&engine.presence).run(stop.clone()));
         let socket = admin::Socket::bind(&config).map_err(|_| Error::Socket)?;
         tasks.spawn(socket.serve(Arc::new(admin::Administrator(engine)), stop));
         log::info!("listening", listeners = listening);

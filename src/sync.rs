@@ -4,4 +4,5 @@
 
 pub mod classic;
 pub mod parts;
+pub mod presence;
 pub mod sliding;

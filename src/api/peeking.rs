@@ -18,6 +18,7 @@ use ruma::{
         },
         error::DeserializationError,
     },
+    presence::PresenceState,
     serde::Raw,
 };
 use serde_json::{Map, Value, json, value::RawValue};
@@ -161,6 +162,7 @@ async fn stream(
         chunk.extend(room.timeline.events.iter().filter_map(|event| placed(event, id)));
     }
     chunk.extend(answer.rooms.invite.keys().filter_map(|id| invitation(services, session, id)));
+    chunk.extend(answer.presence.events.iter().filter_map(|event| serde_json::from_str(event.get()).ok()));
     Ok(Json(json!({"start": from, "end": answer.next_batch, "chunk": chunk})))
 }
 
@@ -188,7 +190,7 @@ async fn initial_sync(services: Arc<Services>, request: Ruma<Old>) -> Result<Jso
         rooms.push(room);
     }
     let own = &answer.account_data.events;
-    Ok(Json(json!({"end": answer.next_batch, "presence": [], "rooms": rooms, "account_data": own})))
+    Ok(Json(json!({"end": answer.next_batch, "presence": answer.presence.events, "rooms": rooms, "account_data": own})))
 }
 
 /// What the old form of a first answer says of a room.
@@ -268,7 +270,10 @@ async fn sync(
     filter: Filter,
     timeout: Duration,
 ) -> Result<Answer, Error> {
-    let ask = Ask { since, filter, full_state: false, state_at: StateAt::End, takes_messages: false, timeout };
+    // Who waits for events is there; who asks once may be anywhere.
+    let presence = if timeout.is_zero() { PresenceState::Offline } else { PresenceState::Online };
+    let ask =
+        Ask { since, filter, full_state: false, state_at: StateAt::End, takes_messages: false, timeout, presence };
     Ok(services.engine.syncs.sync(&session.inner, ask, services.stopping.clone()).await?)
 }
 

@@ -39,6 +39,7 @@ async fn create_receipt(services: Arc<Services>, request: Ruma<receipt::Request>
     }
     let rooms = &services.engine.rooms;
     let room = rooms.joined(&body.room_id, request.session.account()).await?;
+    services.engine.presence.did(&request.session.inner);
     rooms.read(&room, request.session.account(), kind, thread, &body.event_id).await?;
     Ok(receipt::Response::new())
 }
@@ -73,6 +74,7 @@ async fn set_typing(services: Arc<Services>, request: Ruma<typing::Request>) -> 
         Typing::Yes(info) => Some(info.timeout),
         Typing::No => None,
     };
+    services.engine.presence.did(&request.session.inner);
     if room.typing.set(&body.user_id, lasting, services.clock.monotonic()) {
         rooms.notify(&room);
     }

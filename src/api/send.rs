@@ -83,6 +83,7 @@ async fn put(
 ) -> Result<OwnedEventId, Error> {
     let rooms = &services.engine.rooms;
     let room = rooms.joined(room, session.account()).await?;
+    services.engine.presence.did(&session.inner);
     Ok(rooms.send(&room, draft, Some(transaction)).await?)
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::{
-    api::{Gate, Nonces, session::Authenticate, uiaa},
+    api::{Gate, Nonces, OpenIds, session::Authenticate, uiaa},
     clock::Clock,
     config::Config,
     engine::{Engine, registration::Registration},
@@ -35,6 +35,8 @@ pub struct Services {
     pub sliding: Arc<Sliding>,
     /// Nonces of shared-secret registration.
     pub nonces: Nonces,
+    /// Tokens by which users prove to others who they are.
+    pub openids: OpenIds,
     /// Turns true when the server stops: long polls answer then.
     pub stopping: watch::Receiver<bool>,
 }

@@ -6,7 +6,10 @@ use axum::{
     extract::Query,
     http::{self, Method},
 };
-use ruma::api::{IncomingRequest, Metadata, client::sync::sync_events::v5, error::DeserializationError};
+use ruma::{
+    api::{IncomingRequest, Metadata, client::sync::sync_events::v5, error::DeserializationError},
+    presence::PresenceState,
+};
 
 use crate::{
     api::{Routes, Ruma, RumaRouter, Services, json::RawJson},
@@ -17,6 +20,7 @@ use crate::{
 struct Request {
     pos: Option<String>,
     timeout: Option<u64>,
+    presence: PresenceState,
 }
 
 impl Metadata for Request {
@@ -35,7 +39,8 @@ impl IncomingRequest for Request {
         let query: BTreeMap<String, String> =
             Query::try_from_uri(request.uri()).map(|query| query.0).unwrap_or_default();
         let timeout = query.get("timeout").and_then(|text| text.parse().ok());
-        Ok(Self { pos: query.get("pos").cloned(), timeout })
+        let presence = query.get("set_presence").map_or(PresenceState::Online, |text| text.as_str().into());
+        Ok(Self { pos: query.get("pos").cloned(), timeout, presence })
     }
 }
 
@@ -45,7 +50,8 @@ pub(super) fn routes(router: Routes) -> Routes {
 
 /// `POST /_matrix/client/unstable/org.matrix.simplified_msc3575/sync`
 async fn sync(services: Arc<Services>, request: Ruma<Request>) -> Result<RawJson, Error> {
-    let Request { pos, timeout } = request.body;
+    let Request { pos, timeout, presence } = request.body;
+    let _there = services.engine.presence.sync(&request.session.inner, &presence);
     let stopping = services.stopping.clone();
     let answer = services.sliding.answer(&request.session.inner, &request.raw, pos, timeout, stopping);
     Ok(RawJson(answer.await?))

@@ -28,7 +28,7 @@ pub(super) fn routes(router: Routes) -> Routes {
 /// `GET /_matrix/client/v3/sync`
 async fn sync(services: Arc<Services>, request: Ruma<Request>) -> Result<Synced, Error> {
     let proposed = request.parameter("org.matrix.msc4222.use_state_after").is_some_and(|asked| asked == "true");
-    let Request { filter, since, full_state, timeout, use_state_after, .. } = request.body;
+    let Request { filter, since, full_state, timeout, use_state_after, set_presence, .. } = request.body;
     let state_at = match (use_state_after, proposed) {
         (true, _) => StateAt::End,
         (false, true) => StateAt::EndAsProposed,
@@ -41,6 +41,7 @@ async fn sync(services: Arc<Services>, request: Ruma<Request>) -> Result<Synced,
         state_at,
         takes_messages: true,
         timeout: timeout.unwrap_or_default(),
+        presence: set_presence,
     };
     let answer = services.engine.syncs.sync(&request.session.inner, ask, services.stopping.clone()).await?;
     Ok(Synced(answer))

@@ -27,6 +27,7 @@ pub(crate) async fn services(config: Config, engine: Arc<Engine>) -> Services {
         )),
         interactive: uiaa::Sessions::default(),
         nonces: Nonces::default(),
+        openids: super::OpenIds::default(),
         gate: Gate::new(&config.limits, Arc::clone(&clock) as _, random.as_ref()),
         config: Arc::new(config),
         clock,

@@ -5,7 +5,7 @@ use crate::config::section::section;
 section! {
     /// Who is online. Kept in memory only.
     pub struct Presence {
-        /// Whether members of a room see who is online, and clients are told when.
+        /// Whether those who share a room see who is online. Where it is off, everybody is offline to everybody.
         pub enabled: bool = false;
     }
 }

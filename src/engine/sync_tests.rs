@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ruma::OwnedRoomId;
+use ruma::{OwnedRoomId, presence::PresenceState};
 use serde_json::{Value, json, value::to_raw_value};
 use tokio::sync::watch;
 
@@ -48,6 +48,7 @@ async fn try_sync(engine: &Engine, who: &Session, since: Option<&Value>) -> Resu
         state_at: StateAt::Start,
         takes_messages: true,
         timeout: Duration::ZERO,
+        presence: PresenceState::Online,
     };
     let (_stop, stopping) = watch::channel(false);
     let answer = engine.syncs.sync(who, ask, stopping).await?;
@@ -197,6 +198,7 @@ async fn a_wait_that_is_dropped_leaves_nothing_behind() {
             state_at: StateAt::Start,
             takes_messages: true,
             timeout,
+            presence: PresenceState::Online,
         };
         let waiting = engine.syncs.sync(&al.session, ask, stopping.clone());
         assert!(tokio::time::timeout(Duration::from_millis(1), waiting).await.is_err());

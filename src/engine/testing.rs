@@ -54,6 +54,7 @@ pub(crate) fn settings() -> Settings {
             server_name,
             previews: None,
         },
+        presence: false,
         push: pushing::Policy { enabled: true, details: false, client: outbound::Client::new(tls.clone(), []) },
         tls,
         data: std::env::temp_dir(),

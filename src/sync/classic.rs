@@ -15,7 +15,7 @@ mod token;
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use ruma::RoomId;
+use ruma::{RoomId, presence::PresenceState};
 use tokio::sync::watch;
 
 #[cfg(any(test, fuzzing))]
@@ -39,7 +39,7 @@ use crate::{
     journal::Position,
     push::Counters,
     rooms::Rooms,
-    sync::parts,
+    sync::{parts, presence::Presence},
 };
 
 /// The longest a client may wait: proxies cut longer silences.
@@ -79,21 +79,24 @@ pub struct Ask {
     pub takes_messages: bool,
     /// How long it waits for something to happen.
     pub timeout: Duration,
+    /// What its user is meanwhile.
+    pub presence: PresenceState,
 }
 
 /// The syncs of every device.
 pub struct Syncs {
     rooms: Arc<Rooms>,
     counters: Arc<Counters>,
+    presence: Arc<Presence>,
     points: Points,
 }
 
 impl Syncs {
     /// Nobody has been told anything.
     #[must_use]
-    pub fn new(rooms: Arc<Rooms>, counters: Arc<Counters>) -> Self {
+    pub fn new(rooms: Arc<Rooms>, counters: Arc<Counters>, presence: Arc<Presence>) -> Self {
         let points = Points::new(rooms.accounts().journals().random.as_ref());
-        Self { rooms, counters, points }
+        Self { rooms, counters, presence, points }
     }
 
     /// Answers at once when there is something to tell or nothing to wait for; else as soon as there is, or when the time
@@ -105,6 +108,7 @@ impl Syncs {
         mut stopping: watch::Receiver<bool>,
     ) -> Result<Answer, Error> {
         let who = (session.account.user_id.clone(), session.device.clone());
+        let _there = self.presence.sync(session, &ask.presence);
         // Subscribed before the first look, so that nothing falls between the two.
         let mut changed = session.account.subscribe();
         let (token, since) = self.start(session, &who, ask.since.as_deref()).await?;
@@ -255,6 +259,7 @@ impl Syncs {
         let look = Look {
             rooms: &self.rooms,
             counters: &self.counters,
+            presence: &self.presence,
             session,
             filter: &ask.filter,
             full_state: ask.full_state,

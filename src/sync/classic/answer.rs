@@ -15,7 +15,7 @@ pub struct Answer {
     pub next_batch: String,
     /// Rooms.
     pub rooms: Rooms,
-    /// Presence, of which nothing is told.
+    /// Who is online.
     pub presence: Events,
     /// Global account data.
     pub account_data: Events,
@@ -41,6 +41,7 @@ impl Answer {
             && rooms.invite.is_empty()
             && rooms.knock.is_empty()
             && rooms.leave.is_empty()
+            && self.presence.events.is_empty()
             && self.account_data.events.is_empty()
             && self.to_device.events.is_empty()
             && self.device_lists.changed.is_empty()

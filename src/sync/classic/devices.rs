@@ -18,6 +18,11 @@ pub(super) struct Neighbours {
 }
 
 impl Neighbours {
+    /// Who came near.
+    pub(super) fn came(&self) -> &BTreeSet<OwnedUserId> {
+        &self.came
+    }
+
     /// The user entered a room with this state.
     pub(super) fn entered(&mut self, state: &StateMap) {
         self.came.extend(state.joined().map(ToOwned::to_owned));

@@ -34,6 +34,8 @@ pub struct Filter {
     pub room_data: EventFilter,
     /// Global account data.
     pub account_data: EventFilter,
+    /// Presence.
+    pub presence: EventFilter,
     lazy: LazyLoadOptions,
     /// Whether threads are counted on their own.
     pub threads: bool,
@@ -65,6 +67,7 @@ impl Filter {
             ephemeral: EventFilter::of_room(room.ephemeral)?,
             room_data: EventFilter::of_room(room.account_data)?,
             account_data: EventFilter::of_account(definition.account_data)?,
+            presence: EventFilter::of_account(definition.presence)?,
             format: Format { federation: definition.event_format == EventFormat::Federation, fields },
         })
     }

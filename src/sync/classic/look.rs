@@ -32,7 +32,7 @@ use crate::{
         show::{Sight, Viewer},
         summary::summary,
     },
-    sync::parts,
+    sync::{parts, presence::Presence},
 };
 
 /// To-device messages of one answer (spec: send-to-device messaging, "servers should limit").
@@ -53,6 +53,7 @@ pub(super) enum Since {
 pub(super) struct Look<'a> {
     pub(super) rooms: &'a Rooms,
     pub(super) counters: &'a Counters,
+    pub(super) presence: &'a Presence,
     pub(super) session: &'a Session,
     pub(super) filter: &'a Filter,
     pub(super) full_state: bool,
@@ -99,6 +100,7 @@ impl Look<'_> {
         if self.vault.count != before.vault || self.initial() || self.forgotten() {
             seen.answer.account_data.events = self.account_data(before.vault);
         }
+        self.presence(&near, &mut seen);
         if self.takes_messages {
             self.to_device(&mut seen);
         }
@@ -363,6 +365,15 @@ impl Look<'_> {
             let timeline = Timeline { events, ..Timeline::default() };
             seen.answer.rooms.leave.insert(id.clone(), Left { timeline, ..Left::default() });
         }
+    }
+
+    fn presence(&self, near: &Neighbours, seen: &mut Seen) {
+        let since = (seen.point.presence, near.came());
+        let (news, count) = self.presence.news(&self.vault, self.user(), since);
+        seen.point.presence = count;
+        let wanted = news.iter().filter(|(user, _)| self.filter.presence.wants_event("m.presence", user, || false));
+        let events = wanted.filter_map(|(_, event)| serde_json::value::to_raw_value(event).ok());
+        seen.answer.presence.events = events.collect();
     }
 
     fn to_device(&self, seen: &mut Seen) {

@@ -18,6 +18,8 @@ pub(super) struct Point {
     pub(super) to_device: Position,
     /// Of device lists: the house's stamp.
     pub(super) devices: u64,
+    /// Of presence: its count of changes.
+    pub(super) presence: u64,
     /// Of the device's own keys: how many are left. Unknown after a restart.
     pub(super) keys: Option<Keys>,
 }
@@ -89,7 +91,7 @@ impl Point {
             let told = if *position == Position::START { Told::Somehow } else { Told::Joined };
             (room.clone(), RoomPoint { position: *position, ..RoomPoint::only(told) })
         });
-        Self { rooms: rooms.collect(), vault: 0, to_device, devices: saved.stamp, keys: None }
+        Self { rooms: rooms.collect(), vault: 0, to_device, devices: saved.stamp, presence: 0, keys: None }
     }
 
     /// The form that outlives the process.
