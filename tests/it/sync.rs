@@ -408,6 +408,9 @@ async fn unread_events_are_counted_and_read() {
     receipt(&bo, &room, "m.read.private", &reply, json!({"thread_id": root})).await;
     let fifth = sync(&bo, Some(&fourth)).await;
     assert_eq!(unread(&fifth), (Some(0), Some(0)));
+    let split = sync_with(&bo, fourth["next_batch"].as_str(), &threads).await;
+    assert_eq!(unread(&split), (Some(0), Some(0)));
+    assert!(split["rooms"]["join"][&room].get("unread_thread_notifications").is_none());
     // What is redacted before it was read counts no more.
     let gone = say(&al, &room, "oops").await;
     let sixth = sync(&bo, Some(&fifth)).await;

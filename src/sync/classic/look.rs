@@ -174,8 +174,9 @@ impl Look<'_> {
         let recounted = known.counts.as_ref() != Some(&counts);
         if self.filter.threads {
             news.unread_notifications = counts.main.into();
+            // Clients take a room without the field to have nothing unread in any thread.
             let threads = counts.threads.iter().map(|(root, tally)| (root.clone(), (*tally).into()));
-            news.unread_thread_notifications = Some(threads.collect());
+            news.unread_thread_notifications = (!counts.threads.is_empty()).then(|| threads.collect());
         } else {
             news.unread_notifications = counts.total().into();
         }
