@@ -90,7 +90,7 @@ impl Rooms {
             is_direct: wish.is_direct,
         };
         let plan = plan(&request)?;
-        let room = self.found(creator, version, id, plan.drafts).await?;
+        let room = self.found(creator, version, id, plan.drafts).await.map_err(unmade)?;
         let mut changes = Vec::new();
         if let Some(alias) = alias {
             let entry = Alias { room: room.id.clone(), slot: room.slot, creator: creator.user_id.clone() };
@@ -139,6 +139,11 @@ impl Rooms {
         let name: String = (0..ID_LETTERS).map(letter).collect();
         RoomId::parse(format!("!{name}:{}", self.policy.server_name)).map(Some).map_err(|_| Error::InvalidState)
     }
+}
+
+/// Founders may do everything: what the rules refuse them is state that cannot be.
+fn unmade(error: Error) -> Error {
+    if matches!(error, Error::Rejected(_)) { Error::InvalidState } else { error }
 }
 
 impl From<CreateError> for Error {

@@ -50,6 +50,12 @@ async fn a_room_that_cannot_be_is_refused() {
         (json!({"initial_state": [{"type": "m.room.create", "content": {}}]}), 400, "M_INVALID_ROOM_STATE"),
         (json!({"initial_state": [{"type": "m.room.name"}]}), 400, "M_BAD_JSON"),
         (json!({"power_level_content_override": {"users": 1}}), 400, "M_INVALID_ROOM_STATE"),
+        (json!({"power_level_content_override": {"ban": "high"}}), 400, "M_INVALID_ROOM_STATE"),
+        (
+            json!({"initial_state": [{"type": "m.room.power_levels", "content": {"ban": "high"}}]}),
+            400,
+            "M_INVALID_ROOM_STATE",
+        ),
         (json!({"creation_content": {"number": 1.5}}), 400, "M_BAD_JSON"),
         (json!({"name": "x".repeat(70_000)}), 413, "M_TOO_LARGE"),
     ] {
