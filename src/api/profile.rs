@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::http::Method;
 use ruma::{
-    OwnedUserId,
+    MxcUri, OwnedUserId,
     api::{
         IncomingRequest, Metadata,
         client::profile::{
@@ -85,6 +85,10 @@ fn check(field: &str, value: Value) -> Result<Option<Value>, Error> {
         }
         ("avatar_url", Value::String(text)) if text.len() > LONGEST_AVATAR => {
             Err(Error::invalid_param("The address of the avatar is too long"))
+        }
+        // Clients would load anything else from wherever it says.
+        ("avatar_url", Value::String(text)) if !<&MxcUri>::from(text.as_str()).is_valid() => {
+            Err(Error::invalid_param("An avatar is media of a Matrix server"))
         }
         ("displayname" | "avatar_url" | "m.tz", value) if !value.is_string() => {
             Err(Error::bad_json("The field is a text"))

@@ -26,7 +26,7 @@ async fn a_profile_has_fields_of_any_kind() {
         ("org.example.nothing", Value::Null),
         ("us.cloke.msc4175.tz", json!("Europe/Berlin")),
         ("m.tz", json!("America/Argentina/Buenos_Aires")),
-        ("avatar_url", json!("not an address")),
+        ("avatar_url", json!("mxc://elsewhere.example/picture")),
     ] {
         set(&alice, field, value).await;
     }
@@ -35,6 +35,8 @@ async fn a_profile_has_fields_of_any_kind() {
         ("m.tz", json!("Mars/Phobos Base"), "M_INVALID_PARAM"),
         ("m.tz", json!(7), "M_BAD_JSON"),
         ("displayname", json!({}), "M_BAD_JSON"),
+        ("avatar_url", json!("https://elsewhere.example/picture"), "M_INVALID_PARAM"),
+        ("avatar_url", json!(format!("mxc://elsewhere.example/{}", "x".repeat(1000))), "M_INVALID_PARAM"),
         ("displayname", json!("x".repeat(257)), "M_INVALID_PARAM"),
         ("Org.Example", json!(1), "M_INVALID_PARAM"),
         ("1x", json!(1), "M_INVALID_PARAM"),
@@ -46,7 +48,7 @@ async fn a_profile_has_fields_of_any_kind() {
     server.restart().await;
     bob.get("account/whoami").await.ok();
     let shown = bob.get(&path).await.ok();
-    assert_eq!((&shown["org.example.nothing"], &shown["avatar_url"]), (&Value::Null, &json!("not an address")));
+    assert_eq!((&shown["org.example.nothing"], &shown["avatar_url"]), (&Value::Null, &json!("mxc://elsewhere.example/picture")));
     assert_eq!(shown.as_object().expect("fields").len(), 5);
     let old = format!("/_matrix/client/unstable/uk.tcpip.msc4133/{path}/org.example.pronouns");
     assert_eq!(bob.get(&old).await.ok()["org.example.pronouns"][0]["summary"], "they");
