@@ -7,7 +7,7 @@ export async function push({ alice, bob, room }) {
   await alice.get("pushrules/global/");
   const rule = `pushrules/global/content/${seg("of the story")}`;
   await alice.put(rule, { pattern: "story*", actions: ["notify", { set_tweak: "highlight" }] });
-  await alice.put(`pushrules/global/room/${seg(room)}?before=none`, { actions: [] }, "400 M_INVALID_PARAM");
+  await alice.put(`pushrules/global/room/${seg(room)}?before=none`, { actions: [] }, "400 M_UNKNOWN");
   await alice.put("pushrules/global/content/.m.x", { pattern: "x", actions: [] }, "400 M_INVALID_PARAM");
   await alice.put("pushrules/global/unheard/x", { actions: [] }, "400 M_INVALID_PARAM");
   await alice.put("pushrules/global/override/x", { conditions: [{ kind: "event_match" }], actions: [] }, "400 M_MISSING_PARAM");
