@@ -20,6 +20,8 @@ use crate::{
 const POLLS_OF_ACCOUNT: u32 = 200;
 /// What a waiting sync may take of memory, KiB: a connection, its buffer, and where the sync stands.
 const POLL: u64 = 32;
+/// Connections opened in a row.
+const QUEUED: u32 = 250;
 /// Slowly used connections of each kind.
 const SLOW: usize = 20;
 /// How long another user may wait for an answer meanwhile.
@@ -216,6 +218,7 @@ fn waiting(binary: &Path, polls: u32) -> u32 {
         .collect();
     let memory = Memory::of(server.id());
     let before = memory.now();
+    let began = Instant::now();
     let mut streams = Vec::new();
     for number in 0..polls {
         let (token, since) = &accounts[usize::try_from(number / POLLS_OF_ACCOUNT).expect("small")];
@@ -226,7 +229,13 @@ fn waiting(binary: &Path, polls: u32) -> u32 {
         );
         stream.write_all(head.as_bytes()).expect("sent");
         streams.push(stream);
+        // No more than the system queues: those beyond would try again after a second.
+        if number % QUEUED == 0 {
+            let answer = server.client().get("/health").expect("an answer");
+            assert_eq!(answer.status, 200);
+        }
     }
+    let opened = began.elapsed();
     let mut bob = server.register("bob", "the password of bob", "b");
     let began = Instant::now();
     assert_eq!(bob.post("/_matrix/client/v3/createRoom", &json!({})).expect("an answer").status, 200);
@@ -243,7 +252,8 @@ fn waiting(binary: &Path, polls: u32) -> u32 {
     let good = idle == polls && each <= POLL && latency < LATENCY;
     let verdict = if good { "" } else { "  FAILED" };
     println!(
-        "{idle} of {polls} syncs wait: {before} KiB before, {after} KiB now, {each} KiB each (bound {POLL}); a room was made in {} ms{verdict}",
+        "{idle} of {polls} syncs wait: {before} KiB before, {after} KiB now, {each} KiB each (bound {POLL}), after {} s; a room was made in {} ms{verdict}",
+        opened.as_secs(),
         latency.as_millis()
     );
     drop(streams);
