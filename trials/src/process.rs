@@ -27,7 +27,7 @@ impl Process {
         Self::wrapped(binary, directory, Vec::new())
     }
 
-    /// As [`Process::start`], with further keys of the section `[limits]`.
+    /// As [`Process::start`], with further keys of the section `[limits]`, and sections behind it.
     pub(crate) fn configured(binary: &Path, directory: &Path, limits: &str) -> Self {
         Self::begin(binary, directory, Vec::new(), limits)
     }
