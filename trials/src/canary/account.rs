@@ -112,7 +112,7 @@ pub(super) fn devices(teller: &mut Teller<'_>) {
     let refresh = text(&answer, "refresh_token");
     teller.markers.note("refresh token", &refresh, Kept::Never);
     let answer = teller.me.post("/_matrix/client/v3/refresh", &json!({ "refresh_token": refresh }));
-    teller.markers.note("next refresh token", &text(&answer, "refresh_token"), Kept::Never);
+    teller.markers.note("refreshed token", &text(&answer, "access_token"), Kept::Never);
     let renamed = teller.markers.stored("device's new name");
     teller.me.put(&format!("/_matrix/client/v3/devices/{device}"), &json!({ "display_name": renamed }));
 }

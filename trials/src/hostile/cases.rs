@@ -3,6 +3,7 @@
 mod accounts;
 mod bodies;
 mod events;
+mod later;
 mod names;
 mod reads;
 mod tokens;
@@ -46,6 +47,8 @@ pub(super) fn cases(world: &World) -> Vec<Case> {
         events::events,
         reads::filters,
         reads::sliding,
+        later::later,
+        later::media,
         accounts::push,
         accounts::keys,
         accounts::bounds,

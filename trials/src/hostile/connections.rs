@@ -18,8 +18,8 @@ use crate::{
 
 /// Waiting syncs of one account.
 const POLLS_OF_ACCOUNT: u32 = 200;
-/// What a waiting sync may take of memory, KiB: a connection, its buffer, and where the sync stands.
-const POLL: u64 = 32;
+/// What a waiting sync may take of memory, KiB: the buffers of its connection, 8 in each direction, and where it stands.
+const POLL: u64 = 40;
 /// Connections opened in a row.
 const QUEUED: u32 = 250;
 /// Slowly used connections of each kind.

@@ -32,15 +32,20 @@ pub(super) struct Ask {
     pub(super) path: String,
     pub(super) kind: &'static str,
     pub(super) body: Vec<u8>,
+    pub(super) header: Option<(String, String)>,
 }
 
 impl Ask {
     pub(super) fn new(method: &'static str, path: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
-        Self { who: Who::Mallory, method, path: path.into(), kind: "application/json", body: body.into() }
+        Self { who: Who::Mallory, method, path: path.into(), kind: "application/json", body: body.into(), header: None }
     }
 
     pub(super) fn json(method: &'static str, path: impl Into<String>, body: &Value) -> Self {
         Self::new(method, path, body.to_string())
+    }
+
+    pub(super) fn with(self, name: &str, value: &str) -> Self {
+        Self { header: Some((name.to_owned(), value.to_owned())), ..self }
     }
 
     pub(super) fn by(self, who: Who) -> Self {
@@ -69,6 +74,8 @@ pub(super) struct World {
     pub(super) foreign_page: String,
     /// Mallory's device.
     pub(super) device: String,
+    /// A file of Mallory's.
+    pub(super) media: String,
 }
 
 pub(super) const MALLORY: &str = "@mallory:localhost";
@@ -91,6 +98,8 @@ impl World {
         let path = format!("/_matrix/client/v3/rooms/{}/messages?dir=b&limit=1", escape(&private));
         let foreign_page = text(&good(bob.get(&path)), "start");
         let device = text(&good(mallory.get("/_matrix/client/v3/account/whoami")), "device_id");
+        let file = mallory.send("POST", "/_matrix/media/v3/upload", "text/plain", &[b'x'; 1000]);
+        let media = text(&good(file), "content_uri");
         let stranger = server.client();
         Self {
             server,
@@ -105,6 +114,7 @@ impl World {
             token,
             foreign_page,
             device,
+            media,
         }
     }
 
@@ -128,6 +138,7 @@ impl World {
             Who::Bob => &mut self.bob,
             Who::Stranger => &mut self.stranger,
         };
+        client.headers = ask.header.iter().cloned().collect();
         let send = |client: &mut Client| client.send(ask.method, &ask.path, ask.kind, &ask.body);
         // A server that closed the connection after its last answer may do so while the next request is on its way.
         let Some(answer) = send(client).or_else(|| send(client)) else { return (0, "no answer".to_owned()) };
