@@ -34,10 +34,10 @@ const SECOND = {
 };
 
 /**
- * Fields of an answer in which null says that there is nothing: clients look for them in any case, and so does the suite
- * for homeservers, while the definitions know only fields that are left out.
+ * Fields of an answer in which null says that there is nothing: clients look for them in any case, and so does the Matrix
+ * project's suite, while the definitions know only fields that are left out.
  */
-const NULLABLE = { getJoinedMembersByRoom: { within: "joined", fields: ["display_name", "avatar_url"] } };
+const NULLABLE = { getJoinedMembersByRoom: { within: "joined", fields: ["avatar_url"] } };
 
 export class Spec {
   constructor(directory) {
