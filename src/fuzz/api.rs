@@ -36,7 +36,7 @@ struct World {
     left: usize,
 }
 
-/// Requests, separated by a byte that no UTF-8 has. Each: the operation, its parameters, its query, its body, one a line;
+/// Requests, separated by a byte that no UTF-8 has. Each: the operation (the end of its path, or two bytes), its parameters, its query, its body, one a line;
 /// the body may have more lines.
 pub(super) fn requests(data: &[u8]) {
     thread_local! {
@@ -79,8 +79,7 @@ impl World {
     }
 
     fn ask(&mut self, request: &[u8]) {
-        let Some((number, rest)) = request.split_first_chunk::<2>() else { return };
-        let number = usize::from(u16::from_be_bytes(*number)) % self.operations.len();
+        let Some((number, rest)) = self.operation(request) else { return };
         let (method, template) = (self.operations[number].method.clone(), self.operations[number].path.clone());
         let (mut path, mut rest) = (String::new(), rest);
         for segment in template.trim_matches('/').split('/') {
@@ -104,6 +103,17 @@ impl World {
         assert!(status != 500, "the server failed at {template}");
     }
 
+    /// Which operation a request is, by the end of its path, or by two bytes; and what stands behind.
+    fn operation<'a>(&self, request: &'a [u8]) -> Option<(usize, &'a [u8])> {
+        if request.first() == Some(&b'/') {
+            let (end, rest) = line(request);
+            let end = std::str::from_utf8(end).ok()?;
+            return Some((self.operations.iter().position(|operation| operation.path.ends_with(end))?, rest));
+        }
+        let (number, rest) = request.split_first_chunk::<2>()?;
+        Some((usize::from(u16::from_be_bytes(*number)) % self.operations.len(), rest))
+    }
+
     /// Short names for what the world has.
     fn known<'a>(&'a self, given: &'a [u8]) -> &'a [u8] {
         match given {
@@ -124,7 +134,7 @@ impl World {
             let answer = answer(router, request).await;
             let status = answer.status().as_u16();
             let body = answer.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-            seeded(status == 200 && path.contains("/relations/") && path.contains("recurse=true"));
+            seeded(status == 200 && path.contains("/relations/") && path.contains('?'));
             (status, serde_json::from_slice(&body).unwrap_or_default())
         })
     }

@@ -1,6 +1,6 @@
 //! Events and their stored form.
 
-use ruma::{CanonicalJsonObject, RoomVersionId, owned_event_id, owned_room_id, owned_server_name, user_id};
+use ruma::{CanonicalJsonObject, RoomVersionId, owned_event_id, owned_room_id, owned_server_name};
 
 use super::{choice, line, seeded};
 use crate::{
@@ -30,7 +30,7 @@ pub(super) fn event(data: &[u8]) {
     let Ok(once) = redact(&event, &rules) else { return };
     let twice = redact(&once, &rules).expect("what was redacted can be redacted");
     assert_eq!(once.json(), twice.json(), "redacting twice changes nothing");
-    seeded(event.redacts().is_some() && event.depth() > 1 << 20);
+    seeded(event.redacts().is_some() && event.depth() > 3);
 }
 
 /// Hides every name of a roster in a text and brings it back.
@@ -60,5 +60,5 @@ pub(super) fn pseudonym(data: &[u8]) {
             assert!(!concealed.text.contains(&format!("\"{name}\"")), "a member is named");
         }
     }
-    seeded(!concealed.verbatim && roster.id(user_id!("@al:localhost")).is_some() && concealed.text.contains('\u{2}'));
+    seeded(!concealed.verbatim && roster.iter().count() > 2);
 }

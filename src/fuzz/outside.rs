@@ -19,7 +19,7 @@ pub(super) fn picture(data: &[u8]) {
         .and_then(|reader| reader.into_dimensions().ok())
         .expect("what was drawn is a picture");
     assert!(width > 0 && height > 0);
-    seeded(width == 7 && height > 7);
+    seeded((5..9).contains(&width) && height < width);
 }
 
 /// A content type, and a page to preview.
@@ -29,7 +29,7 @@ pub(super) fn page(data: &[u8]) {
     let (facts, picture) = read_page(page, &content_type, page.len() % 2 == 0);
     // Each of eight properties has a bound.
     assert!(facts.len() < 64 * 1024);
-    seeded(facts.contains("og:locale") && picture.is_some_and(|url| url.scheme() == "http" && url.port().is_some()));
+    seeded(facts.contains("og:title") && picture.is_some_and(|url| url.path().len() > 8 && url.path().ends_with("g")));
 }
 
 /// A configuration file, and variables of the environment after an empty line.
@@ -45,7 +45,8 @@ pub(super) fn config(data: &[u8]) {
     match Config::from_parts(text, variables) {
         Ok(config) => {
             let _ = Config::example();
-            seeded(config.limits.connections == 77 && config.time.bucket.0.as_secs() == 60);
+            let connections = config.limits.connections;
+            seeded(connections > 10 && connections != 4096 && config.time.bucket.0.as_secs() > 10);
         }
         Err(error) => assert!(!error.to_string().contains("S3CRET"), "an error repeats a value"),
     }
@@ -57,7 +58,7 @@ pub(super) fn admin(data: &[u8]) {
     let written = serde_json::to_vec(&request).expect("JSON");
     let again: Request = serde_json::from_slice(&written).expect("what was written is read");
     assert_eq!(serde_json::to_vec(&again).expect("JSON"), written);
-    seeded(matches!(request, Request::TokenCreate { uses: Some(3), expires_in: Some(_) }));
+    seeded(matches!(request, Request::TokenCreate { uses: Some(2..), expires_in: Some(_) }));
 }
 
 /// Values of `X-Forwarded-For`, one a line.

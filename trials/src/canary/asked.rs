@@ -2,8 +2,11 @@
 
 use serde_json::json;
 
-use super::{Teller, rooms::at};
-use crate::http::escape;
+use super::{
+    Kept, Teller,
+    rooms::{at, say},
+};
+use crate::{http::escape, process::text};
 
 /// Terms that are searched for.
 pub(super) fn searches(teller: &mut Teller<'_>) {
@@ -85,8 +88,15 @@ pub(super) fn passing(teller: &mut Teller<'_>, room: &str) {
     let filter = teller.markers.never("filter in a query");
     let filter = json!({ "room": { "timeline": { "types": [filter] } } }).to_string();
     teller.me.get(&format!("/_matrix/client/v3/sync?filter={}", escape(&filter)));
+    let path = format!("/_matrix/client/v3/user/{}/openid/request_token", escape(&teller.me.user));
+    let token = text(&teller.me.post(&path, &json!({})), "access_token");
+    teller.me.get(&format!("/_matrix/federation/v1/openid/userinfo?access_token={token}"));
+    teller.markers.note("OpenID token", &token, Kept::Never);
     let reason = teller.markers.never("reason of a report of a room");
     teller.me.post(&at(room, "report"), &json!({ "reason": reason }));
+    let event = say(teller, room, "reported", "reported");
+    let reason = teller.markers.never("reason of a report of an event");
+    teller.me.post(&at(room, &format!("report/{}", escape(&event))), &json!({ "reason": reason }));
 }
 
 fn refused(teller: &mut Teller<'_>, method: &str, path: &str, body: &str) {
