@@ -48,7 +48,10 @@ async fn a_profile_has_fields_of_any_kind() {
     server.restart().await;
     bob.get("account/whoami").await.ok();
     let shown = bob.get(&path).await.ok();
-    assert_eq!((&shown["org.example.nothing"], &shown["avatar_url"]), (&Value::Null, &json!("mxc://elsewhere.example/picture")));
+    assert_eq!(
+        (&shown["org.example.nothing"], &shown["avatar_url"]),
+        (&Value::Null, &json!("mxc://elsewhere.example/picture"))
+    );
     assert_eq!(shown.as_object().expect("fields").len(), 5);
     let old = format!("/_matrix/client/unstable/uk.tcpip.msc4133/{path}/org.example.pronouns");
     assert_eq!(bob.get(&old).await.ok()["org.example.pronouns"][0]["summary"], "they");
