@@ -57,6 +57,8 @@ pub enum Usage {
     Pagination,
     /// The cipher key of what a client carries from one request to the next and cannot read.
     Ticket,
+    /// The tags of names that are to be forgotten, by the slot their account had, twice.
+    ErasedName,
 }
 
 impl Usage {
@@ -87,6 +89,7 @@ impl Usage {
             Self::MailCipher => ("lethe/v1/mail-enc", &[]),
             Self::Pagination => ("lethe/v1/pagination", &[]),
             Self::Ticket => ("lethe/v1/ticket", &[]),
+            Self::ErasedName => ("lethe/v1/erased-name", &[]),
         }
     }
 }
@@ -156,7 +159,7 @@ mod tests {
     use super::*;
     use crate::seal::golden;
 
-    const ALL: [Usage; 24] = [
+    const ALL: [Usage; 25] = [
         Usage::RowAddress,
         Usage::RowCipher,
         Usage::Pack,
@@ -181,6 +184,7 @@ mod tests {
         Usage::Pagination,
         Usage::MediaChunk,
         Usage::Ticket,
+        Usage::ErasedName,
     ];
 
     fn key(byte: u8) -> Key {

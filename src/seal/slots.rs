@@ -239,6 +239,12 @@ impl Slots {
         self.0.current.read().table.len()
     }
 
+    /// The number of slots of one kind.
+    #[must_use]
+    pub fn count(&self, kind: SlotKind) -> usize {
+        self.0.current.read().table.count(kind)
+    }
+
     /// Never: a table has at least its server key.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Access and refresh tokens: 32 random bytes as text with a prefix that tells secret scanners and us what they are.
+//! Tokens: 32 random bytes as text with a prefix that tells secret scanners and us what they are.
 //!
 //! A token is never stored. Its row is found by a hash of it and opened with a secret derived from it, two values of which
 //! neither gives the other.
@@ -13,16 +13,30 @@ use crate::{
     store::Address,
 };
 
-const ACCESS: &str = "lta_";
-const REFRESH: &str = "ltr_";
-
 /// What a token is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenKind {
-    /// Authenticates requests.
+    /// Authenticates requests for as long as its device lives.
     Access,
-    /// Buys access tokens.
+    /// Authenticates requests for a while; known in RAM only.
+    Short,
+    /// Buys short access tokens.
     Refresh,
+    /// Logs one further device in; known in RAM only.
+    Login,
+}
+
+impl TokenKind {
+    const ALL: [Self; 4] = [Self::Access, Self::Short, Self::Refresh, Self::Login];
+
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Access => "lta_",
+            Self::Short => "lts_",
+            Self::Refresh => "ltr_",
+            Self::Login => "ltl_",
+        }
+    }
 }
 
 /// A token's 32 bytes and kind.
@@ -42,11 +56,8 @@ impl Token {
     /// Reads a token as a client sends it; `None` for anything this server never gave.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let (kind, rest) = match (text.strip_prefix(ACCESS), text.strip_prefix(REFRESH)) {
-            (Some(rest), _) => (TokenKind::Access, rest),
-            (None, Some(rest)) => (TokenKind::Refresh, rest),
-            (None, None) => return None,
-        };
+        let (kind, rest) =
+            TokenKind::ALL.into_iter().find_map(|kind| Some((kind, text.strip_prefix(kind.prefix())?)))?;
         let mut bytes = Zeroizing::new([0; 32]);
         // 43 characters decode to exactly 32 bytes; the decoder refuses stray low bits, so a token has one spelling.
         let length = URL_SAFE_NO_PAD.decode_slice(rest, &mut bytes[..]).ok()?;
@@ -56,11 +67,7 @@ impl Token {
     /// The text a client is given.
     #[must_use]
     pub fn text(&self) -> SecretText {
-        let prefix = match self.kind {
-            TokenKind::Access => ACCESS,
-            TokenKind::Refresh => REFRESH,
-        };
-        SecretText::new(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(self.bytes.expose())))
+        SecretText::new(format!("{}{}", self.kind.prefix(), URL_SAFE_NO_PAD.encode(self.bytes.expose())))
     }
 
     /// What it is good for.
@@ -96,7 +103,7 @@ mod tests {
     #[test]
     fn a_token_has_one_spelling() {
         let random = SeededRandom::new(1);
-        for kind in [TokenKind::Access, TokenKind::Refresh] {
+        for kind in TokenKind::ALL {
             let token = Token::random(kind, &random);
             let text = token.text();
             let read = Token::parse(text.expose()).unwrap();

@@ -75,6 +75,10 @@ impl Table {
         1 + self.epochs.len() + self.slots.len()
     }
 
+    pub(super) fn count(&self, kind: SlotKind) -> usize {
+        self.slots.values().filter(|slot| slot.kind == kind).count()
+    }
+
     /// A second opening keeps the key: rows lie under it already.
     fn open_epoch(&mut self, partition: Partition, key: Key, end: Timestamp) {
         let highest = self.serials.entry(partition.class).or_default();
