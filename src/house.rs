@@ -14,8 +14,8 @@ use parking_lot::RwLock;
 use tokio::sync::Mutex;
 
 pub use self::ledger::{
-    AccountEntry, Alias, CrossSigning, FallbackKey, HouseChange, HouseLedger, Profile, PublicDevice, PublicRoom,
-    RegistrationToken,
+    AccountEntry, Alias, CrossSigning, FallbackKey, HouseChange, HouseLedger, NameTag, Profile, PublicDevice,
+    PublicRoom, RegistrationToken,
 };
 use crate::{
     journal::{self, Identity, Journals, Live, Owner, Writing},
@@ -33,6 +33,15 @@ pub enum Error {
     /// The house's journal failed.
     #[error("the house's journal failed")]
     Journal(#[from] journal::Error),
+}
+
+/// An upper layer's error, which knows the house's and not the journal's.
+struct Refusal<E>(E);
+
+impl<E: From<Error>> From<journal::Error> for Refusal<E> {
+    fn from(error: journal::Error) -> Self {
+        Self(Error::Journal(error).into())
+    }
 }
 
 /// The house, asleep or awake.
@@ -77,6 +86,15 @@ impl House {
         Ok(self.awake()?.change(&self.journals, decide).await?)
     }
 
+    /// As [`House::change`]; where `decide` refuses, nothing changes.
+    pub async fn try_change<E: From<Error>>(
+        &self,
+        decide: impl FnOnce(&HouseLedger) -> Result<Vec<HouseChange>, E> + Send,
+    ) -> Result<(), E> {
+        let decide = |house: &HouseLedger| decide(house).map_err(Refusal);
+        self.awake()?.try_change(&self.journals, decide).await.map_err(|Refusal(error)| error)
+    }
+
     /// Makes the first house, with `changes` in it, into `batch`; it exists once the change of the slot table is
     /// committed, and is awake once [`House::adopt`] has taken the owner.
     pub fn found(
@@ -90,6 +108,17 @@ impl House {
             journal::Ledger::apply(&mut ledger, change)?;
         }
         Ok(Owner::create(&self.journals, identity(key), ledger, batch)?)
+    }
+
+    /// The change that ends the house, for when nobody is left who could wake it: it would sleep for ever.
+    #[must_use]
+    pub fn end() -> Change {
+        Change::Remove { id: SLOT }
+    }
+
+    /// Lets go of a house that has ended; the next account founds another.
+    pub fn close(&self) {
+        *self.awake.write() = None;
     }
 
     /// Wakes the house with an owner that is durable.

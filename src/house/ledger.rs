@@ -9,7 +9,11 @@ use serde_json::Value;
 
 use crate::{
     journal::{Error, Ledger},
-    seal::{mail::MailPublic, slots::SlotId},
+    seal::{
+        derive::{Usage, address},
+        mail::MailPublic,
+        slots::SlotId,
+    },
     secret::Key,
 };
 
@@ -36,6 +40,25 @@ pub struct HouseLedger {
     pub listed: OrdMap<OwnedRoomId, ()>,
     /// Registration tokens by text.
     pub tokens: OrdMap<String, RegistrationToken>,
+    /// Accounts that ended and are to be forgotten in every room, by the slot they had, with a tag of their name: rooms
+    /// that are closed learn it when they open. A mark whose slot still exists was never carried out.
+    pub erased: OrdMap<SlotId, NameTag>,
+}
+
+/// Recognises the localpart of an account that is to be forgotten, without naming it.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NameTag(#[serde(with = "crate::seal::text")] [u8; 16]);
+
+impl NameTag {
+    /// The tag of `localpart`, whose account had this slot.
+    #[must_use]
+    pub fn new(slot: SlotId, localpart: &str) -> Self {
+        let mut salt = [0; 32];
+        salt[..16].copy_from_slice(&slot.0);
+        salt[16..].copy_from_slice(&slot.0);
+        Self(address(&Key::from_bytes(salt), Usage::ErasedName, localpart.as_bytes()).0)
+    }
 }
 
 /// What the house knows of an account.
@@ -50,6 +73,12 @@ pub struct AccountEntry {
     /// Whether it may administer the server.
     #[serde(rename = "a", default, skip_serializing_if = "std::ops::Not::not")]
     pub admin: bool,
+    /// Whether an administrator has locked it: it may log out and nothing else.
+    #[serde(rename = "l", default, skip_serializing_if = "std::ops::Not::not")]
+    pub locked: bool,
+    /// Whether an administrator has suspended it: it may read and not take part.
+    #[serde(rename = "u", default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspended: bool,
 }
 
 /// A profile: field name to value, `displayname` and `avatar_url` among them.
@@ -170,6 +199,9 @@ pub enum HouseChange {
     /// A registration token.
     #[serde(rename = "k")]
     Token(String, Option<RegistrationToken>),
+    /// An account is to be forgotten in every room.
+    #[serde(rename = "e")]
+    Erased(SlotId, Option<NameTag>),
 }
 
 impl HouseLedger {
@@ -195,6 +227,7 @@ impl Ledger for HouseLedger {
                     self.devices = self.devices.iter().filter(|((of, _), _)| *of != name).map(pair).collect();
                     self.cross_signing.remove(&name);
                     self.profiles.remove(&name);
+                    self.stamps.remove(&name);
                 }
                 set(&mut self.accounts, name, entry);
             }
@@ -217,6 +250,7 @@ impl Ledger for HouseLedger {
             HouseChange::Public(room, entry) => set(&mut self.public, room, entry),
             HouseChange::Listed(room, listed) => set(&mut self.listed, room, listed.then_some(())),
             HouseChange::Token(token, entry) => set(&mut self.tokens, token, entry),
+            HouseChange::Erased(slot, tag) => set(&mut self.erased, slot, tag),
         }
         Ok(())
     }
@@ -239,6 +273,7 @@ impl Ledger for HouseLedger {
         changes.extend(self.public.iter().map(|(room, e)| HouseChange::Public(room.clone(), Some(e.clone()))));
         changes.extend(self.listed.keys().map(|room| HouseChange::Listed(room.clone(), true)));
         changes.extend(self.tokens.iter().map(|(token, e)| HouseChange::Token(token.clone(), Some(e.clone()))));
+        changes.extend(self.erased.iter().map(|(slot, tag)| HouseChange::Erased(*slot, Some(*tag))));
         changes
     }
 }
