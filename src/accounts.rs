@@ -9,14 +9,19 @@ mod backup;
 mod credentials;
 mod deliver;
 mod devices;
+mod ending;
 mod error;
 mod login;
+mod login_token;
 mod mail;
 mod password;
 mod profile;
 mod queue;
 mod record;
 mod register;
+mod reset;
+mod sessions;
+mod standing;
 mod token_row;
 pub mod vault;
 mod wake;
@@ -31,6 +36,7 @@ use parking_lot::RwLock;
 use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId, UserId};
 use tokio::sync::{OnceCell, Semaphore};
 
+use self::login_token::LoginTokens;
 pub use self::{
     account::{Account, ToDevice},
     backup::{BackupKey, BackupPlan, Backups},
@@ -39,6 +45,8 @@ pub use self::{
     login::{LoggedIn, NewDevice},
     mail::{Letter, Mailbox},
     profile::ProfileError,
+    reset::{Named, Reset},
+    standing::Standing,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -94,6 +102,8 @@ pub struct Policy {
     pub access_lifetime: Duration,
     /// Passwords that are easier to guess are refused.
     pub least_guesses: f64,
+    /// Whether new accounts get a Matrix id that is not their login name.
+    pub random_localpart: bool,
 }
 
 /// Every account.
@@ -105,6 +115,7 @@ pub struct Accounts {
     policy: Policy,
     open: RwLock<HashMap<String, Arc<OnceCell<Arc<Account>>>>>,
     sessions: RwLock<HashMap<[u8; 32], Known>>,
+    login_tokens: LoginTokens,
     hashing: Semaphore,
     waiting: Semaphore,
     registering: tokio::sync::Mutex<()>,
@@ -158,6 +169,7 @@ impl Accounts {
             policy,
             open: RwLock::default(),
             sessions: RwLock::default(),
+            login_tokens: LoginTokens::default(),
             hashing: Semaphore::new(permits),
             waiting: Semaphore::new(permits + MOST_WAITING),
             registering: tokio::sync::Mutex::new(()),
@@ -192,11 +204,7 @@ impl Accounts {
 
     /// Whether `user` is an account of this server that lives. Needs the house awake.
     pub fn exists(&self, user: &UserId) -> Result<bool, Error> {
-        if user.server_name() != self.policy.server_name {
-            return Ok(false);
-        }
-        let house = self.house.view()?;
-        Ok(house.accounts.get(user.localpart()).is_some_and(|entry| self.journals.slots.contains(&entry.slot)))
+        Ok(self.entry(user)?.is_some())
     }
 
     /// Gives an account's vault a new generation, when it changed.
@@ -222,15 +230,16 @@ impl Accounts {
         &self.mailbox
     }
 
-    /// The localpart that a login name stands for: a localpart or a whole Matrix id of this server, in any case.
+    /// The login name as it is filed: a localpart or a whole Matrix id of this server, in any case.
     #[must_use]
     pub fn localpart_of(&self, name: &str) -> Option<String> {
-        let Some(id) = name.strip_prefix('@') else { return Some(name.to_ascii_lowercase()) };
+        let Some(id) = name.strip_prefix('@') else { return Some(self.folded(name)) };
         let (localpart, server) = id.split_once(':')?;
-        (server == self.policy.server_name.as_str()).then(|| localpart.to_ascii_lowercase())
+        (server == self.policy.server_name.as_str()).then(|| self.folded(localpart))
     }
 
-    fn user_id(&self, localpart: &str) -> Result<OwnedUserId, Error> {
+    /// The Matrix id of a localpart of this server.
+    pub fn user_id(&self, localpart: &str) -> Result<OwnedUserId, Error> {
         UserId::parse(format!("@{localpart}:{}", self.policy.server_name)).map_err(|_| Error::InvalidName)
     }
 }

@@ -31,7 +31,7 @@ mod well_known;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    accounts::Accounts,
+    accounts::{Accounts, Localpart},
     admin::Admin,
     federation::Federation,
     limits::Limits,

@@ -101,6 +101,12 @@ impl Account {
         self.vault.view()
     }
 
+    /// What its owner logs in with.
+    #[must_use]
+    pub fn login_name(&self) -> String {
+        self.view().login.clone().unwrap_or_else(|| self.user_id.localpart().to_owned())
+    }
+
     /// How the vault is opened.
     pub async fn identity(&self) -> Identity {
         self.vault.write().await.identity().clone()

@@ -14,6 +14,9 @@ pub enum Error {
     /// The token would be good if it had not ended: the client refreshes or logs in again with what it keeps.
     #[error("expired token")]
     SoftLogout,
+    /// An administrator has locked the account.
+    #[error("the account is locked")]
+    Locked,
     /// The name is taken.
     #[error("the name is taken")]
     Taken,

@@ -1,11 +1,11 @@
-//! Logging in: by password for a new token, by token for a session.
+//! Logging in: by password, or by a token that another device of the account got, for a new device.
 
 use std::sync::Arc;
 
 use ruma::{OwnedDeviceId, OwnedUserId};
 
 use super::{
-    Accounts, Error, Known, Session,
+    Accounts, Error, Session,
     credentials::Opening,
     record::{Life, PasswordWrap},
     token_row::TokenWrap,
@@ -76,6 +76,14 @@ impl TokenPlan {
     }
 }
 
+/// What a login rests on; it must still hold when the device is made.
+enum Proof<'a> {
+    /// The slot of a password.
+    Password(SlotId),
+    /// Another device of the account.
+    Device(&'a Session),
+}
+
 /// Whole days since the epoch: the finest time a vault keeps of a device.
 pub(super) fn day(now: Timestamp) -> u64 {
     now.0 / 86_400_000
@@ -86,103 +94,21 @@ impl Accounts {
     pub async fn login(&self, name: &str, password: SecretText, device: NewDevice) -> Result<LoggedIn, Error> {
         let (life, wrap, opening) = self.open_password(name, password).await?;
         let account = self.wake(&opening, life.account).await?;
-        self.add_device(account, &wrap, &opening, device).await
+        self.check_unlocked(&account)?;
+        self.add_device(account, &Proof::Password(wrap.slot), device).await
+    }
+
+    /// Logs a further device in with a token that one of the account's devices got for it. The token is used up, also
+    /// when the login fails.
+    pub async fn login_by_token(&self, text: &str, device: NewDevice) -> Result<LoggedIn, Error> {
+        let session = self.login_tokens.take(text, self.clock.monotonic()).ok_or(Error::Forbidden)?;
+        self.check_unlocked(&session.account)?;
+        self.add_device(Arc::clone(&session.account), &Proof::Device(&session), device).await
     }
 
     /// Whether `password` is the account's, for user-interactive authentication.
     pub async fn check_password(&self, name: &str, password: SecretText) -> Result<(), Error> {
         self.open_password(name, password).await.map(|_| ())
-    }
-
-    /// The session of an access token, when it is known and its device was noted today.
-    pub fn at_hand(&self, text: &str) -> Result<Option<Session>, Error> {
-        let token = access_token(text)?;
-        let today = day(self.clock.now());
-        let fresh = |session: &Session| {
-            session.account.view().devices.get(&session.device).is_some_and(|device| device.seen_day == today)
-        };
-        Ok(self.known(&token)?.filter(is_living).filter(fresh))
-    }
-
-    /// The session of an access token. Opens the account on its first request.
-    pub async fn session(&self, text: &str) -> Result<Session, Error> {
-        let token = access_token(text)?;
-        match self.known(&token)? {
-            Some(session) if is_living(&session) => return Ok(session),
-            Some(stopped) => return self.come_again(&token, &stopped).await,
-            None => {}
-        }
-        // A token that lives in RAM only looks the same as a stranger's after a restart: both are told to refresh.
-        self.wake_by(&token).await?.ok_or(Error::SoftLogout)
-    }
-
-    /// A fresh access token for a refresh token, which stays good.
-    pub async fn refresh(&self, text: &str) -> Result<LoggedIn, Error> {
-        let token = Token::parse(text).ok_or(Error::UnknownToken)?;
-        if token.kind() != TokenKind::Refresh {
-            return Err(Error::UnknownToken);
-        }
-        let session = match self.known(&token)?.filter(is_living) {
-            Some(session) => session,
-            None => self.wake_by(&token).await?.ok_or(Error::UnknownToken)?,
-        };
-        Ok(self.buy_access(session, token.text()))
-    }
-
-    /// Whether the token that opened a session is still good: long polls ask again and again. It stays good when a change
-    /// of password gives it another slot.
-    #[must_use]
-    pub fn lives(&self, session: &Session) -> bool {
-        matches!(self.known(&session.durable), Ok(Some(known)) if known.device == session.device && is_living(session))
-    }
-
-    /// The session of a token that is known, whose account has stopped and is loaded again.
-    async fn come_again(&self, token: &Token, stopped: &Session) -> Result<Session, Error> {
-        let session = self.wake_by(&stopped.durable).await?.ok_or(Error::SoftLogout)?;
-        if let Some(known) = self.sessions.write().get_mut(token.hash().expose()) {
-            known.session = session.clone();
-        }
-        Ok(session)
-    }
-
-    async fn wake_by(&self, token: &Token) -> Result<Option<Session>, Error> {
-        let Some(opened) = self.open_token(token)? else { return Ok(None) };
-        let Some(device) = opened.opening.device.clone() else { return Ok(None) };
-        let account = self.wake(&opened.opening, opened.account).await?;
-        let current = self.journals.epochs.current(self.policy.inactivity).await?;
-        // With the right to write in hand: what ends the device meanwhile has it too, and would be undone here.
-        let vault = account.vault.write().await;
-        if !vault.ledger.devices.contains_key(&device) || !self.journals.slots.contains(&opened.slot) {
-            return Ok(None);
-        }
-        if opened.partition != current {
-            self.renew(token, opened.slot, opened.account, &opened.opening, current).await?;
-        }
-        let session = Session { account: Arc::clone(&account), device, slot: opened.slot, durable: token.clone() };
-        self.remember(token, session.clone(), None);
-        drop(vault);
-        Ok(Some(session))
-    }
-
-    /// Rewrites a token's row into the current epoch, and ties its slot's life to that epoch.
-    async fn renew(
-        &self,
-        token: &Token,
-        slot: SlotId,
-        account: SlotId,
-        opening: &Opening,
-        partition: Partition,
-    ) -> Result<(), Error> {
-        let (Some(value), Some(account_value)) =
-            (self.journals.slots.value(&slot), self.journals.slots.value(&account))
-        else {
-            return Err(Error::UnknownToken);
-        };
-        let mut batch = Batch::default();
-        let way = TokenWrap { slot, slot_value: &value, account, account_value: &account_value, opening };
-        self.put_token(token, &[way], partition, &mut batch)?;
-        let change = Change::Set { id: slot, kind: SlotKind::Token, value, epoch: Some(partition) };
-        Ok(self.commit_all(batch, vec![change]).await?)
     }
 
     /// The life, wrap and opening that a password opens.
@@ -211,20 +137,28 @@ impl Accounts {
     async fn add_device(
         &self,
         account: Arc<super::Account>,
-        wrap: &PasswordWrap,
-        opening: &Opening,
+        proof: &Proof<'_>,
         wanted: NewDevice,
     ) -> Result<LoggedIn, Error> {
         let partition = self.journals.epochs.current(self.policy.inactivity).await?;
         let plan = TokenPlan::new(wanted, self.journals.random.as_ref());
         let account_value = self.journals.slots.value(&account.slot).ok_or(Error::Forbidden)?;
         let mut vault = account.vault.write().await;
-        // The password may have been replaced, and the account key with it, since it was checked.
-        if !self.journals.slots.contains(&wrap.slot) {
+        // What proved the account may have ended since, and the account key been replaced with it.
+        let proven = match proof {
+            Proof::Password(slot) => self.journals.slots.contains(slot),
+            Proof::Device(session) => self.lives(session).is_ok(),
+        };
+        if !proven {
             return Err(Error::Forbidden);
         }
-        let key = vault.identity().key.clone();
-        let opening = Opening { device: Some(plan.device.clone()), key, ..opening.clone() };
+        let identity = vault.identity();
+        let opening = Opening {
+            key: identity.key.clone(),
+            vault: identity.slot,
+            localpart: account.user_id.localpart().to_owned(),
+            device: Some(plan.device.clone()),
+        };
         let mut batch = Batch::default();
         let mut slots = vec![self.put_plan(&plan, (account.slot, &account_value), &opening, partition, &mut batch)?];
         let mut entry = plan.entry(self.clock.now());
@@ -272,7 +206,7 @@ impl Accounts {
         self.remember(&plan.token, session.clone(), None);
         match plan.token.kind() {
             TokenKind::Refresh => self.buy_access(session, plan.token.text()),
-            TokenKind::Access => LoggedIn {
+            _ => LoggedIn {
                 user_id: session.account.user_id.clone(),
                 device: session.device.clone(),
                 access: plan.token.text(),
@@ -283,8 +217,8 @@ impl Accounts {
         }
     }
 
-    fn buy_access(&self, session: Session, refresh: SecretText) -> LoggedIn {
-        let token = Token::random(TokenKind::Access, self.journals.random.as_ref());
+    pub(super) fn buy_access(&self, session: Session, refresh: SecretText) -> LoggedIn {
+        let token = Token::random(TokenKind::Short, self.journals.random.as_ref());
         let lifetime = self.policy.access_lifetime;
         self.remember(&token, session.clone(), Some(self.clock.now().after(lifetime)));
         LoggedIn {
@@ -296,39 +230,6 @@ impl Accounts {
             session,
         }
     }
-
-    fn remember(&self, token: &Token, session: Session, expires: Option<Timestamp>) {
-        let mut sessions = self.sessions.write();
-        if expires.is_some() {
-            let now = self.clock.now();
-            sessions.retain(|_, known| known.session.slot != session.slot || known.expires.is_none_or(|end| end > now));
-        }
-        sessions.insert(*token.hash().expose(), Known { session, expires });
-    }
-
-    fn known(&self, token: &Token) -> Result<Option<Session>, Error> {
-        let sessions = self.sessions.read();
-        let Some(known) = sessions.get(token.hash().expose()) else { return Ok(None) };
-        if known.expires.is_some_and(|end| end <= self.clock.now()) {
-            return Err(Error::SoftLogout);
-        }
-        Ok(Some(known.session.clone()))
-    }
-
-    /// Ends every session that a slot opened.
-    pub(super) fn forget_slot(&self, slot: SlotId) {
-        self.sessions.write().retain(|_, known| known.session.slot != slot);
-    }
-}
-
-/// A token that may authenticate a request: a refresh token may not.
-fn access_token(text: &str) -> Result<Token, Error> {
-    Token::parse(text).filter(|token| token.kind() == TokenKind::Access).ok_or(Error::UnknownToken)
-}
-
-/// Whether the session's account need not be loaded again.
-fn is_living(session: &Session) -> bool {
-    session.account.vault.stopped().is_none()
 }
 
 fn device_id(random: &dyn Random) -> OwnedDeviceId {

@@ -19,6 +19,7 @@ use super::{
     Account, Accounts, Error,
     deliver::Addressed,
     queue::Load,
+    reset::NewPassword,
     vault::{Fact, VaultChange, VaultLedger, VaultRoom},
 };
 use crate::{
@@ -70,6 +71,9 @@ pub enum Letter {
     /// The house's key.
     #[serde(rename = "h")]
     House(Key),
+    /// A password that an administrator has set.
+    #[serde(rename = "p")]
+    Password(NewPassword),
     /// The account is out of a room. Counts only when the room does not open.
     #[serde(rename = "o")]
     Out {
@@ -152,6 +156,11 @@ impl Mailbox {
     /// The ends of the journals a new account need not read.
     pub(super) fn ends(&self) -> Result<Vec<(u64, u64)>, Error> {
         self.partitions().into_iter().map(|partition| Ok((number(partition), self.end(partition)?))).collect()
+    }
+
+    /// Waits until no mail is on its way, and holds up what follows.
+    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     /// Puts letters for a cold account into `batch`.
@@ -371,6 +380,10 @@ impl Accounts {
                     let messages = if live { addressed.placed(&account.view()) } else { Vec::new() };
                     account.deliver(&self.journals, partition, messages, vec![VaultChange::Folded(mark)]).await?;
                 }
+                Letter::Password(password) => {
+                    self.take_password(account, password).await?;
+                    account.vault.change(&self.journals, |_| vec![VaultChange::Folded(mark)]).await?;
+                }
                 other => {
                     let opens = self.has_room(account, &other);
                     let fold = |vault: &VaultLedger| {
@@ -439,7 +452,7 @@ fn taken(vault: &VaultLedger, letter: Letter, opens: bool) -> Option<VaultChange
             keys.push(key);
             Some(VaultChange::HouseKeys(keys))
         }
-        Letter::Out { .. } | Letter::Device(..) => None,
+        Letter::Out { .. } | Letter::Device(..) | Letter::Password(_) => None,
     }
 }
 
@@ -512,6 +525,7 @@ pub(crate) mod fuzzing {
             Letter::House(_) => "house",
             Letter::Out { .. } => "out",
             Letter::Device(..) => "device",
+            Letter::Password(_) => "password",
         })
     }
 }

@@ -4,7 +4,7 @@ use ruma::UserId;
 use serde_json::Value;
 
 use super::{Account, Accounts, Error};
-use crate::house::{HouseChange, HouseLedger, Profile};
+use crate::house::{self, HouseChange, HouseLedger, Profile};
 
 /// The longest name of a field in bytes (specification, "Profiles").
 const LONGEST_FIELD: usize = 255;
@@ -25,6 +25,12 @@ pub enum ProfileError {
     Account(#[from] Error),
 }
 
+impl From<house::Error> for ProfileError {
+    fn from(error: house::Error) -> Self {
+        Self::Account(error.into())
+    }
+}
+
 impl Accounts {
     /// The profile of an account of this server that lives.
     pub fn profile(&self, user: &UserId) -> Result<Option<Profile>, Error> {
@@ -41,11 +47,21 @@ impl Accounts {
         field: String,
         value: Option<Value>,
     ) -> Result<bool, ProfileError> {
+        self.set_profile_field_of(&account.user_id, field, value).await
+    }
+
+    /// As [`Accounts::set_profile_field`], for an account that may be cold.
+    pub async fn set_profile_field_of(
+        &self,
+        user: &UserId,
+        field: String,
+        value: Option<Value>,
+    ) -> Result<bool, ProfileError> {
         if field.len() > LONGEST_FIELD {
             return Err(ProfileError::FieldTooLong);
         }
-        let name = account.user_id.localpart();
-        let mut outcome = Ok(false);
+        let name = user.localpart();
+        let mut changed = false;
         let decide = |house: &HouseLedger| {
             let before = house.profiles.get(name).cloned().unwrap_or_default();
             let mut profile = before.clone();
@@ -54,17 +70,16 @@ impl Accounts {
                 None => profile.0.remove(&field),
             };
             if profile.0 == before.0 {
-                return Vec::new();
+                return Ok(Vec::new());
             }
             if serde_json::to_vec(&profile).map_or(usize::MAX, |bytes| bytes.len()) > LARGEST_PROFILE {
-                outcome = Err(ProfileError::TooLarge);
-                return Vec::new();
+                return Err(ProfileError::TooLarge);
             }
-            outcome = Ok(true);
+            changed = true;
             let profile = (!profile.0.is_empty()).then_some(profile);
-            vec![HouseChange::Profile(name.to_owned(), profile)]
+            Ok(vec![HouseChange::Profile(name.to_owned(), profile)])
         };
-        self.house.change(decide).await.map_err(Error::from)?;
-        outcome
+        self.house.try_change(decide).await?;
+        Ok(changed)
     }
 }

@@ -32,6 +32,13 @@ pub(super) struct Life {
     pub(super) wraps: Vec<PasswordWrap>,
 }
 
+impl Life {
+    /// Whether it only says that the account of this name has ended.
+    pub(super) fn is_mark(&self) -> bool {
+        self.wraps.is_empty()
+    }
+}
+
 /// One password.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct PasswordWrap {
@@ -66,7 +73,7 @@ impl Accounts {
     /// Whether an account of this name was ended: its record says so beside the life that is gone. A registration that
     /// was cut leaves a life with wraps, and the name is free.
     pub(super) fn ended(&self, name: &str) -> Result<bool, Error> {
-        Ok(self.record(name)?.0.iter().any(|life| life.wraps.is_empty()))
+        Ok(self.record(name)?.0.iter().any(Life::is_mark))
     }
 
     /// Puts the record into `batch`, dropping what is dead in it.

@@ -29,6 +29,8 @@ pub use self::{
 pub struct VaultLedger {
     /// The account slot this vault belongs to: one life of the account.
     pub life: Option<SlotId>,
+    /// What its owner logs in with, where that is not the localpart.
+    pub login: Option<String>,
     /// House keys, the one in use first.
     pub house_keys: Vec<Key>,
     /// Mail secrets, the one named by the house first.
@@ -237,6 +239,9 @@ pub enum VaultChange {
     /// The account's life.
     #[serde(rename = "i")]
     Life(SlotId),
+    /// The login name, where it is not the localpart.
+    #[serde(rename = "n")]
+    Login(String),
     /// The house keys.
     #[serde(rename = "h")]
     HouseKeys(Vec<Key>),
@@ -374,6 +379,7 @@ impl Ledger for VaultLedger {
     fn apply(&mut self, change: VaultChange) -> Result<(), Error> {
         match change {
             VaultChange::Life(slot) => self.life = Some(slot),
+            VaultChange::Login(name) => self.login = Some(name),
             VaultChange::HouseKeys(keys) => self.house_keys = keys,
             VaultChange::Mail(secrets) => {
                 if secrets.len() == 1 {
@@ -457,6 +463,7 @@ impl Ledger for VaultLedger {
     fn checkpoint(&self) -> Vec<VaultChange> {
         let mut changes = Vec::new();
         changes.extend(self.life.map(VaultChange::Life));
+        changes.extend(self.login.clone().map(VaultChange::Login));
         changes.push(VaultChange::HouseKeys(self.house_keys.clone()));
         changes.push(VaultChange::Mail(self.mail.clone()));
         changes.extend(self.mail_read.iter().map(|(journal, index)| VaultChange::MailRead(*journal, *index)));

@@ -79,7 +79,8 @@ impl Accounts {
         Ok(opened)
     }
 
-    /// Notes the house key that opened, and drops devices whose tokens are gone, here and in the house.
+    /// Notes the house key that opened, and drops devices whose tokens are gone, here and in the house, and the mark of
+    /// an end that never came.
     async fn tidy(&self, account: &Account) -> Result<(), Error> {
         let house = self.house.key().await?;
         let slots = &self.journals.slots;
@@ -100,7 +101,13 @@ impl Accounts {
         let (name, vault) = (account.user_id.localpart(), account.view());
         let stray = |house: &crate::house::HouseLedger| {
             let mine = house.devices.keys().filter(|(of, id)| of == name && !vault.devices.contains_key(id));
-            mine.map(|(_, id)| HouseChange::Device(name.to_owned(), id.clone(), None, true)).collect()
+            let mut changes: Vec<_> =
+                mine.map(|(_, id)| HouseChange::Device(name.to_owned(), id.clone(), None, true)).collect();
+            // The power was cut before the account ended: it goes on.
+            if house.erased.contains_key(&account.slot) {
+                changes.push(HouseChange::Erased(account.slot, None));
+            }
+            changes
         };
         Ok(self.house.change(stray).await?)
     }

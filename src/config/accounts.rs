@@ -1,5 +1,7 @@
 //! Passwords, tokens, devices.
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::{
     section::section,
     units::{Size, Span},
@@ -11,6 +13,9 @@ section! {
         /// The fewest guesses a password must withstand, as a power of ten. A password protects its account's data at
         /// rest, so short ones are refused.
         pub password_guesses_log10: u8 = 10;
+        /// The Matrix id of a new account. "name": its login name. "random": letters that say nothing; its owner logs in
+        /// by a login name that nobody else sees.
+        pub localpart: Localpart = Localpart::Name;
         /// The memory one password check takes (Argon2id).
         pub argon2_memory: Size = Size(64 << 20);
         /// The passes one password check makes over that memory (Argon2id).
@@ -20,4 +25,14 @@ section! {
         /// How long an unused device stays logged in.
         pub device_inactivity: Span = Span::days(90);
     }
+}
+
+/// Which Matrix ids new accounts get.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Localpart {
+    /// The login name.
+    Name,
+    /// Random letters.
+    Random,
 }

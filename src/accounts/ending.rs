@@ -1,0 +1,130 @@
+//! Ending an account (keys.md §2, "account delete"): first the mark of what is to be forgotten, then one slot commit, after
+//! which nothing of the account opens. What it leaves in rooms is cleared by them.
+
+use std::sync::Arc;
+
+use ruma::UserId;
+
+use super::{Account, Accounts, Error, record::Life};
+use crate::{
+    house::{Alias, House, HouseChange, HouseLedger, NameTag},
+    pseudonym::{MemberId, erased},
+    seal::slots::{Change, SlotId},
+    store::Batch,
+};
+
+impl Accounts {
+    /// Ends an account of this server, open or cold: nothing of it opens once this returns. With `erase`, rooms forget
+    /// it, those that are closed when they open. Its name is never given to another.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for who has no account here.
+    pub async fn deactivate(&self, user: &UserId, erase: bool) -> Result<(), Error> {
+        let slot = self.entry(user)?.ok_or(Error::NotFound)?.slot;
+        let name = user.localpart();
+        // Nobody is registered meanwhile: whether this is the last account must stay true.
+        let _one = self.registering.lock().await;
+        let cell = Arc::clone(self.open.write().entry(name.to_owned()).or_default());
+        // While a cold account ends, it cannot open.
+        let reached = cell.get_or_try_init(|| async {
+            self.end(name, slot, None, erase).await.map_err(Some)?;
+            Err(None)
+        });
+        let outcome = match reached.await.cloned() {
+            Ok(account) => self.end(name, slot, Some(&account), erase).await,
+            Err(outcome) => outcome.map_or(Ok(()), Err),
+        };
+        self.release(name, &cell);
+        outcome
+    }
+
+    async fn end(&self, name: &str, slot: SlotId, open: Option<&Account>, erase: bool) -> Result<(), Error> {
+        let mut vault = match open {
+            Some(account) => Some(account.vault.write().await),
+            None => None,
+        };
+        if !self.journals.slots.contains(&slot) {
+            return Err(Error::NotFound);
+        }
+        if erase {
+            self.house.change(|_| vec![HouseChange::Erased(slot, Some(NameTag::new(slot, name)))]).await?;
+        }
+        let mut ended = vec![slot];
+        let mut login = name.to_owned();
+        if let Some(vault) = &vault {
+            ended.push(vault.identity().slot);
+            ended.extend(vault.ledger.devices.values().flat_map(|device| device.tokens.iter().copied()));
+            login = vault.ledger.login.clone().unwrap_or(login);
+        }
+        let lives = self.record(&login)?.0.into_iter().filter(|life| life.account == slot);
+        ended.extend(lives.flat_map(|life| life.wraps).map(|wrap| wrap.slot));
+        // The Matrix id is not given out again: whoever had it next would be taken for the one before in every room.
+        let mut record = self.record(name)?;
+        record.0.push(Life { account: slot, wraps: Vec::new() });
+        let mut batch = Batch::default();
+        self.put_record(name, &record, &mut batch)?;
+        let mut changes: Vec<_> = ended.into_iter().map(|id| Change::Remove { id }).collect();
+        let last = self.is_last(slot)?;
+        if last {
+            changes.push(House::end());
+        }
+        self.commit_all(batch, changes).await?;
+        if let Some(vault) = &mut vault {
+            vault.stop();
+        }
+        drop(vault);
+        self.sessions.write().retain(|_, known| known.session.account.slot != slot);
+        self.open.write().remove(name);
+        if last {
+            self.house.close();
+        } else {
+            self.leave_house(name, erase).await?;
+        }
+        if let Some(account) = open {
+            account.notify();
+        }
+        Ok(())
+    }
+
+    /// Whether no account lives but the one of this slot.
+    fn is_last(&self, slot: SlotId) -> Result<bool, Error> {
+        let house = self.house.view()?;
+        Ok(!house.accounts.values().any(|entry| entry.slot != slot && self.journals.slots.contains(&entry.slot)))
+    }
+
+    /// Takes a name out of the house. What must stay there of one who is to be forgotten names nobody.
+    async fn leave_house(&self, name: &str, erase: bool) -> Result<(), Error> {
+        let user = self.user_id(name)?;
+        let nobody = erased(MemberId::new(self.journals.random.as_ref()), &self.policy.server_name);
+        let leave = |house: &HouseLedger| {
+            let mut changes = vec![HouseChange::Account(name.to_owned(), None)];
+            let own = house.aliases.iter().filter(|(_, alias)| erase && alias.creator == user);
+            changes.extend(own.map(|(alias, entry)| {
+                let entry = Alias { creator: nobody.clone(), ..entry.clone() };
+                HouseChange::Alias(alias.clone(), Some(entry))
+            }));
+            changes
+        };
+        self.house.change(leave).await?;
+        if erase {
+            // What was superseded names him still.
+            self.house.renew_generation().await?;
+        }
+        Ok(())
+    }
+
+    /// Whether `user` had an account here that has ended.
+    pub fn has_ended(&self, user: &UserId) -> Result<bool, Error> {
+        if user.server_name() != self.policy.server_name || self.entry(user)?.is_some() {
+            return Ok(false);
+        }
+        self.ended(user.localpart())
+    }
+
+    /// Whether an account that ended is to be forgotten.
+    pub fn is_erased(&self, user: &UserId) -> Result<bool, Error> {
+        let house = self.house.view()?;
+        let mut marks = house.erased.iter().filter(|(slot, _)| !self.journals.slots.contains(slot));
+        Ok(marks.any(|(slot, tag)| NameTag::new(*slot, user.localpart()) == *tag))
+    }
+}
