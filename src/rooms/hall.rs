@@ -16,7 +16,7 @@ use ruma::{
 };
 use tokio::{runtime::Handle, sync::OnceCell};
 
-use super::{Error, ledger::RoomLedger, room::Room};
+use super::{Error, ledger::RoomLedger, membership::without, room::Room};
 use crate::{
     accounts::{
         Account, Accounts, Wakes,
@@ -193,9 +193,18 @@ impl Rooms {
             }
             Arc::clone(cell)
         };
-        let opened = cell.get_or_try_init(|| async { self.load(id, slot, keys) }).await.cloned();
-        match opened {
-            Ok(room) => Ok(Some(room)),
+        let mut fresh = false;
+        let opened = cell.get_or_try_init(|| async {
+            fresh = true;
+            self.load(id, slot, keys)
+        });
+        match opened.await.cloned() {
+            Ok(room) => {
+                if fresh {
+                    self.clear(&room).await;
+                }
+                Ok(Some(room))
+            }
             Err(error) => {
                 let mut open = self.open.write();
                 if open.get(id).is_some_and(|cell| cell.get().is_none()) {
@@ -243,8 +252,11 @@ impl Rooms {
                 Some(room) => self.step(account, room, entry).await,
             };
             if fresh.as_ref().is_none_or(|fresh| fresh.keys != entry.keys || fresh.fact != entry.fact) {
-                let id = id.clone();
-                account.vault.change(&self.journals, |_| vec![VaultChange::Room(id, fresh)]).await?;
+                let change = |vault: &VaultLedger| match fresh {
+                    None => without(vault, id),
+                    fresh => vec![VaultChange::Room(id.clone(), fresh)],
+                };
+                account.vault.change(&self.journals, change).await?;
             }
         }
         self.refresh_kept().await;

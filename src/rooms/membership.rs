@@ -11,7 +11,7 @@ use super::{Error, hall::Rooms, room::Room, summary::stripped_state};
 use crate::{
     accounts::{
         Account, Letter,
-        vault::{Fact, VaultChange, VaultRoom, Verdict},
+        vault::{Fact, VaultChange, VaultLedger, VaultRoom, Verdict},
     },
     event::Draft,
 };
@@ -162,20 +162,7 @@ impl Rooms {
     pub async fn forget(&self, id: &RoomId, account: &Account) -> Result<(), Error> {
         match account.view().rooms.get(id).map(|entry| entry.fact.clone()) {
             None => Ok(()),
-            Some(Fact::Left(_)) => {
-                let gone = |vault: &crate::accounts::vault::VaultLedger| {
-                    let data = vault.room_data.keys().filter(|(room, _)| room == id);
-                    let mut changes: Vec<_> =
-                        data.map(|(room, kind)| VaultChange::RoomData(room.clone(), kind.clone(), None)).collect();
-                    let read = vault.read.keys().filter(|key| key.room == id);
-                    changes.extend(read.map(|key| VaultChange::Read(key.clone(), None)));
-                    let threads = vault.threads.keys().filter(|(room, _)| room == id);
-                    changes.extend(threads.map(|(room, root)| VaultChange::Thread(room.clone(), root.clone(), None)));
-                    changes.push(VaultChange::Room(id.to_owned(), None));
-                    changes
-                };
-                Ok(account.vault.change(&self.journals, gone).await?)
-            }
+            Some(Fact::Left(_)) => Ok(account.vault.change(&self.journals, |vault| without(vault, id)).await?),
             Some(_) => Err(Error::StillIn),
         }
     }
@@ -225,4 +212,17 @@ impl Rooms {
         }
         Draft::state(&room.id, sender, "m.room.member", target.as_str(), content)
     }
+}
+
+/// What takes everything about a room out of a vault.
+pub(super) fn without(vault: &VaultLedger, id: &RoomId) -> Vec<VaultChange> {
+    let data = vault.room_data.keys().filter(|(room, _)| room == id);
+    let mut changes: Vec<_> =
+        data.map(|(room, kind)| VaultChange::RoomData(room.clone(), kind.clone(), None)).collect();
+    let read = vault.read.keys().filter(|key| key.room == id);
+    changes.extend(read.map(|key| VaultChange::Read(key.clone(), None)));
+    let threads = vault.threads.keys().filter(|(room, _)| room == id);
+    changes.extend(threads.map(|(room, root)| VaultChange::Thread(room.clone(), root.clone(), None)));
+    changes.push(VaultChange::Room(id.to_owned(), None));
+    changes
 }

@@ -195,6 +195,11 @@ impl Room {
         }
     }
 
+    /// What the writer of a room that nobody shares yet works on.
+    pub(super) fn into_writer(self) -> Writer {
+        self.writer.writer.into_inner()
+    }
+
     /// Whether memory and disk may differ, or the room is gone: whoever finds the room must open it again.
     pub(super) fn is_stopped(&self) -> bool {
         self.writer.stopped.load(Ordering::Acquire)

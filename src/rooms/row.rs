@@ -82,6 +82,18 @@ impl Row {
         }
     }
 
+    /// The row with other events in it, and without what tells how it was sent when `anonymous`.
+    pub(super) fn with(self, event: StoredEvent, replaced: Option<StoredEvent>, anonymous: bool) -> Self {
+        let (transaction, device) = if anonymous { (None, None) } else { (self.transaction, self.device) };
+        let StoredEvent { id, text, verbatim } = event;
+        Self { id, text, verbatim, transaction, device, replaced }
+    }
+
+    /// The event as it is stored.
+    pub(super) fn event(&self) -> StoredEvent {
+        StoredEvent { id: self.id.clone(), text: self.text.clone(), verbatim: self.verbatim }
+    }
+
     pub(super) fn encode(&self) -> Result<Vec<u8>, Error> {
         serde_json::to_vec(self).map_err(|_| Error::Malformed)
     }
