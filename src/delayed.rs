@@ -19,7 +19,7 @@ use tokio::sync::{Notify, watch};
 use self::schedule::{Pending, Schedule};
 use crate::{
     accounts::{
-        self, Account, Wakes,
+        self, Account, Standing, Wakes,
         futures_like::BoxFuture,
         vault::{DelayedEvent, VaultChange, VaultLedger},
     },
@@ -55,6 +55,9 @@ pub enum Error {
     /// Nothing of this id is pending, or its account has not come since the start.
     #[error("no such delayed event")]
     NotFound,
+    /// Its sender was locked or suspended meanwhile.
+    #[error("the sender may not take part")]
+    Barred,
     /// The room refuses.
     #[error("the room refuses")]
     Room(#[from] rooms::Error),
@@ -270,13 +273,14 @@ impl Delayed {
     }
 
     /// Sends a pending event that was taken out of the schedule, and forgets it whatever its room says: an event that
-    /// its room refuses now is not wanted later.
+    /// is refused now is not wanted later. Who was locked or suspended meanwhile says nothing.
     async fn fire(&self, id: &str, pending: Pending) -> Result<(), Error> {
         let Some((account, event)) = self.find(&pending, id) else { return Err(Error::NotFound) };
-        let sent = if self.is_overtaken(&account.user_id, &event) {
-            Ok(())
-        } else {
-            self.put(&account, id, event).await.map_err(Error::from)
+        let sent = match self.rooms.accounts().standing(&account) {
+            Err(error) => Err(error.into()),
+            Ok(Standing::Locked | Standing::Suspended) => Err(Error::Barred),
+            Ok(Standing::Good) if self.is_overtaken(&account.user_id, &event) => Ok(()),
+            Ok(Standing::Good) => self.put(&account, id, event).await.map_err(Error::from),
         };
         if let Err(Error::Room(rooms::Error::Journal(_) | rooms::Error::Account(_) | rooms::Error::House(_))) = sent {
             let due = self.clock().monotonic() + AGAIN;
