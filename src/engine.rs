@@ -2,6 +2,8 @@
 //!
 //! Owns the order in which the layers come up and go down. Answers no request itself.
 
+pub mod administer;
+mod ending;
 #[cfg(test)]
 mod proof;
 mod record;
@@ -237,6 +239,7 @@ impl Settings {
                 backup: messages.longer(),
                 access_lifetime: config.accounts.access_token_lifetime.0,
                 least_guesses: 10_f64.powi(i32::from(config.accounts.password_guesses_log10)),
+                random_localpart: config.accounts.localpart == config::Localpart::Random,
             },
             rooms: rooms::Policy {
                 server_name: server_name.clone(),

@@ -11,7 +11,7 @@ use super::{
     testing::{Machine, founded, register},
 };
 use crate::{
-    accounts::{Addressed, LoggedIn, Session},
+    accounts::{self, Addressed, LoggedIn, Session},
     event::{Draft, build::content_from},
     rooms::{Change, Room},
     sync::classic::{Ask, Error, Filter, StateAt},
@@ -215,5 +215,5 @@ async fn a_session_that_ended_is_told_so() {
     let al = register(&engine, "al").await;
     let first = sync(&engine, &al.session, None).await;
     engine.accounts.logout(&al.session).await.unwrap();
-    assert!(try_sync(&engine, &al.session, Some(&first)).await == Err(Error::Ended));
+    assert!(try_sync(&engine, &al.session, Some(&first)).await == Err(Error::Account(accounts::Error::UnknownToken)));
 }

@@ -37,6 +37,7 @@ pub(crate) fn settings() -> Settings {
             backup: Class::Quarter,
             access_lifetime: Duration::from_hours(1),
             least_guesses: 0.0,
+            random_localpart: false,
         },
         rooms: rooms::Policy {
             server_name: server_name.clone(),
@@ -110,7 +111,7 @@ impl Machine {
 pub(crate) async fn register(engine: &Engine, name: &str) -> LoggedIn {
     let password = SecretText::new(format!("password of {name}"));
     let registered =
-        engine.accounts.register(name, password, Some(NewDevice::default()), false, |_| Ok(Vec::new())).await;
+        engine.accounts.register(name, password, Some(NewDevice::default()), false, |_, _| Ok(Vec::new())).await;
     registered.expect("a free name").1.expect("a device")
 }
 

@@ -45,6 +45,7 @@ impl Engine {
 
     /// Gives everybody who changed a new generation.
     pub async fn renew(&self) {
+        self.tidy_house().await;
         self.rooms.open_admitted().await;
         let mut well = true;
         for account in self.accounts.all_open() {

@@ -124,6 +124,8 @@ impl Image {
 pub(super) struct Loot {
     /// The facts (`fact-<number>`) in everything that opened.
     pub(super) facts: BTreeSet<u32>,
+    /// The local names (`@<name>:localhost`) in everything that opened.
+    pub(super) names: BTreeSet<String>,
     /// How many credentials opened an account.
     pub(super) accounts: usize,
     /// How many rows, wraps and letters opened beyond those that the server's own keys open.
@@ -308,6 +310,10 @@ impl Thief<'_> {
         for found in text.split("fact-").skip(1) {
             let digits: String = found.chars().take_while(char::is_ascii_digit).collect();
             self.loot.facts.extend(digits.parse::<u32>());
+        }
+        for found in text.replace("%40", "@").replace("%3A", ":").split('@').skip(1) {
+            let name = found.split_once(":localhost").filter(|(_, rest)| !rest.starts_with('.'));
+            self.loot.names.extend(name.map(|(name, _)| name.to_owned()));
         }
     }
 

@@ -247,8 +247,90 @@ async fn folding_and_last_leaves_lose_nothing() {
 async fn an_account_that_ends_opens_nothing() {
     let mut stage = scene(10).await;
     room(&mut stage).await;
-    everywhere(&stage, &["al"], &Step::Deactivate { name: s("bo") }).await;
+    let end = |name: &str, erase, open| Step::Deactivate { name: s(name), erase, open };
+    everywhere(&stage, &["al"], &end("bo", false, true)).await;
+    everywhere(&stage, &[], &end("bo", false, false)).await;
     let label = stage.fact();
     stage.play(Step::Create { by: s("di"), label, public: false, invite: vec![] }).await;
-    everywhere(&stage, &[], &Step::Deactivate { name: s("di") }).await;
+    everywhere(&stage, &[], &end("di", false, true)).await;
+}
+
+#[tokio::test]
+async fn an_account_that_is_forgotten_is_forgotten_or_not() {
+    let mut stage = scene(20).await;
+    let label = room(&mut stage).await;
+    let (first, second) = (stage.fact(), stage.fact());
+    stage.play(Step::Send { room: label, by: s("al"), fact: first }).await;
+    stage.play(Step::Send { room: label, by: s("bo"), fact: second }).await;
+    let end = |open| Step::Deactivate { name: s("bo"), erase: true, open };
+    everywhere(&stage, &["al"], &end(true)).await;
+    everywhere(&stage, &["di"], &end(false)).await;
+}
+
+#[tokio::test]
+async fn the_last_account_takes_the_house_with_it() {
+    let mut stage = Stage::new(27).await;
+    let register = |name: &str| Step::Register { name: s(name), password: format!("{name} 1"), refresh: false };
+    stage.play(register("al")).await;
+    let end = Step::Deactivate { name: s("al"), erase: true, open: true };
+    everywhere(&stage, &[], &end).await;
+    stage.play(end).await;
+    stage.reboot().await;
+    everywhere(&stage, &[], &register("bo")).await;
+}
+
+#[tokio::test]
+async fn an_account_is_locked_or_not() {
+    let stage = two_devices(31).await;
+    let lock = |on| Step::Lock { name: s("bo"), on };
+    everywhere(&stage, &["al"], &lock(true)).await;
+    everywhere(&stage, &["al", "bo"], &lock(true)).await;
+    let mut stage = stage.copy(3).await;
+    stage.play(lock(true)).await;
+    everywhere(&stage, &["al"], &lock(false)).await;
+}
+
+#[tokio::test]
+async fn a_password_that_is_set_is_the_accounts_or_waits() {
+    let stage = two_devices(28).await;
+    let set = |end_devices, open| Step::Reset { name: s("bo"), new: s("set"), end_devices, open };
+    for end_devices in [false, true] {
+        everywhere(&stage, &["al"], &set(end_devices, true)).await;
+        everywhere(&stage, &["al"], &set(end_devices, false)).await;
+        let mut waiting = stage.copy(1).await;
+        waiting.play(set(end_devices, false)).await;
+        everywhere(&waiting, &[], &Step::Wake { name: s("bo") }).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_given_up_is_gone_and_its_rooms_heal() {
+    let stage = two_devices(29).await;
+    let give_up = |open| Step::Abandon { name: s("bo"), new: s("anew"), open };
+    everywhere(&stage, &["al"], &give_up(true)).await;
+    everywhere(&stage, &["di"], &give_up(false)).await;
+    let mut stage = stage.copy(2).await;
+    stage.play(give_up(false)).await;
+    // Twice in a row, before any room has healed (keys.md M12).
+    stage.reboot().await;
+    stage.come("di").await.unwrap();
+    everywhere(&stage, &["di"], &Step::Abandon { name: s("bo"), new: s("again"), open: false }).await;
+}
+
+#[tokio::test]
+async fn who_gave_everything_up_reads_again_once_a_member_comes() {
+    let mut stage = scene(30).await;
+    let label = room(&mut stage).await;
+    stage.reboot().await;
+    stage.come("di").await.unwrap();
+    stage.play(Step::Abandon { name: s("bo"), new: s("anew"), open: false }).await;
+    let bo = stage.come("bo").await.unwrap();
+    assert!(reach(&stage.engine, label, &bo).await.is_err(), "nobody has sent the key yet");
+    stage.come("al").await.unwrap();
+    let fact = stage.fact();
+    stage.play(Step::Send { room: label, by: s("bo"), fact }).await;
+    stage.reboot().await;
+    let bo = stage.come("bo").await.unwrap();
+    reach(&stage.engine, label, &bo).await.unwrap();
+    super::oracle::check(&stage.machine, &stage.ghost).await.unwrap();
 }

@@ -12,6 +12,9 @@ pub(super) struct Ghost {
     pub(super) rooms: BTreeMap<u32, Room>,
     /// Credentials that are good no longer, or never came to be.
     pub(super) revoked: BTreeSet<Credential>,
+    /// Tokens of accounts that ended while they were cold: what is under the account's slot opens no more, their rows'
+    /// outer seal still does.
+    pub(super) blunted: BTreeSet<Credential>,
     /// What must not open with anything.
     pub(super) dead: BTreeSet<u32>,
     /// What dies with the next generation of an account's vault.
@@ -25,6 +28,16 @@ pub(super) struct Account {
     pub(super) tokens: Vec<String>,
     /// What its account data says.
     pub(super) secret: Option<u32>,
+    pub(super) locked: bool,
+    /// The password that it gets when it comes.
+    pub(super) pending: Option<Pending>,
+}
+
+/// A password that waits for its account.
+#[derive(Clone)]
+pub(super) struct Pending {
+    pub(super) password: String,
+    pub(super) end_devices: bool,
 }
 
 /// A room somebody here is in.
@@ -36,6 +49,10 @@ pub(super) struct Room {
     pub(super) said: BTreeSet<u32>,
     /// What was redacted: it is served no more.
     pub(super) redacted: BTreeSet<u32>,
+    /// What somebody said who is to be forgotten: it is served no more, and dead once the room has opened.
+    pub(super) doomed: BTreeSet<u32>,
+    /// Who said what.
+    pub(super) by: BTreeMap<u32, String>,
     /// What its state says.
     pub(super) state: Option<u32>,
     /// Every fact that ever lay in it.
@@ -75,7 +92,8 @@ impl Ghost {
     pub(super) fn apply(&mut self, step: &Step, tokens: Vec<String>, cut: bool) {
         match step {
             Step::Register { name, password, .. } => {
-                self.accounts.insert(name.clone(), Account { password: password.clone(), tokens, secret: None });
+                let account = Account { password: password.clone(), tokens, ..Account::default() };
+                self.accounts.insert(name.clone(), account);
             }
             Step::Login { name, .. } => self.account(name).tokens.extend(tokens),
             Step::Relogin { name, token } => {
@@ -98,8 +116,20 @@ impl Ghost {
                     self.dead.extend(gone);
                 }
             }
-            Step::Deactivate { name } => self.end(name),
-            Step::Wake { .. } | Step::Knock { .. } => {}
+            Step::Deactivate { name, erase, open } => self.end(name, *erase, *open),
+            Step::Reset { name, new, end_devices, open } => {
+                let before = self.account(name).pending.take();
+                let end_devices = *end_devices || before.as_ref().is_some_and(|before| before.end_devices);
+                self.account(name).pending = Some(Pending { password: new.clone(), end_devices });
+                self.revoked.extend(before.map(|before| Credential::Password(name.clone(), before.password)));
+                if *open {
+                    self.settle(name);
+                }
+            }
+            Step::Lock { name, on } => self.account(name).locked = *on,
+            Step::Abandon { name, new, open } => self.abandon(name, new, *open),
+            Step::Wake { name } => self.settle(name),
+            Step::Knock { .. } => {}
             Step::Create { by, label, public, invite } => {
                 let mut room = Room {
                     founder: by.clone(),
@@ -131,9 +161,10 @@ impl Ghost {
                 room.public = *public;
                 room.unlisted = *public && cut;
             }
-            Step::Send { room, fact, .. } => {
+            Step::Send { room, by, fact } => {
                 let room = self.room(*room);
                 room.said.insert(*fact);
+                room.by.insert(*fact, by.clone());
                 room.all.insert(*fact);
             }
             Step::State { room, fact, .. } => {
@@ -159,7 +190,7 @@ impl Ghost {
             Step::Register { name, password, .. } => {
                 self.revoked.insert(Credential::Password(name.clone(), password.clone()));
             }
-            Step::Password { name, new, .. } => {
+            Step::Password { name, new, .. } | Step::Reset { name, new, .. } | Step::Abandon { name, new, .. } => {
                 self.revoked.insert(Credential::Password(name.clone(), new.clone()));
             }
             _ => {}
@@ -180,9 +211,44 @@ impl Ghost {
         self.revoked.extend(gone);
     }
 
-    fn end(&mut self, name: &str) {
-        self.revoked.extend(self.credentials_of(name));
+    /// The password that waits for an account, if one does, becomes its password.
+    pub(super) fn settle(&mut self, name: &str) {
+        if let Some(Pending { password, end_devices }) = self.account(name).pending.take() {
+            self.change_password(name, "", &password, end_devices);
+        }
+    }
+
+    /// Takes an account's credentials. The tokens of a cold one are not known to the server: their rows keep an outer
+    /// seal that opens, and under it nothing.
+    fn revoke(&mut self, name: &str, open: bool) {
+        let is_blunted = |credential: &Credential| !open && matches!(credential, Credential::Token(_));
+        let (blunted, revoked): (Vec<_>, Vec<_>) = self.credentials_of(name).into_iter().partition(is_blunted);
+        self.blunted.extend(blunted);
+        self.revoked.extend(revoked);
+    }
+
+    fn abandon(&mut self, name: &str, new: &str, open: bool) {
+        self.revoke(name, open);
+        let locked = self.accounts[name].locked;
+        let fresh = Account { password: new.to_owned(), locked, ..Account::default() };
+        let old = self.accounts.insert(name.to_owned(), fresh).unwrap();
+        self.revoked.extend(old.pending.map(|pending| Credential::Password(name.to_owned(), pending.password)));
+        self.dead.extend(old.secret);
+        self.dead.extend(self.superseded.remove(name).unwrap_or_default());
+        for room in self.rooms.values_mut().filter(|room| room.members.contains_key(name)) {
+            room.behind.insert(name.to_owned());
+        }
+    }
+
+    fn end(&mut self, name: &str, erase: bool, open: bool) {
+        self.revoke(name, open);
+        for room in self.rooms.values_mut().filter(|_| erase) {
+            let his: Vec<u32> = room.said.iter().copied().filter(|fact| room.by[fact] == name).collect();
+            room.said.retain(|fact| !his.contains(fact));
+            room.doomed.extend(his);
+        }
         let account = self.accounts.remove(name).unwrap();
+        self.revoked.extend(account.pending.map(|pending| Credential::Password(name.to_owned(), pending.password)));
         self.dead.extend(account.secret);
         self.dead.extend(self.superseded.remove(name).unwrap_or_default());
         let rooms: Vec<u32> = self.rooms.iter().filter(|(_, room)| room.members.contains_key(name)).map(key).collect();

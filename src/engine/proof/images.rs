@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use super::{
     adversary::{Credential, Image, rob},
     oracle::thief_comes,
-    stage::{Stage, Step, session},
+    stage::{Stage, Step, reach, session},
 };
-use crate::engine::testing::Machine;
+use crate::{
+    engine::testing::Machine,
+    event::{Draft, build::content_from},
+};
 
 fn s(name: &str) -> String {
     name.to_owned()
@@ -124,4 +127,47 @@ async fn a_torn_sector_gives_the_old_table_or_the_new_one_until_the_next_start()
     }
     assert_eq!(opened.len(), 2, "cuts lie on both sides");
     stage.play(logout).await;
+}
+
+#[tokio::test]
+async fn who_is_forgotten_is_named_nowhere() {
+    let (mut stage, label) = scene(26).await;
+    stage.play(Step::Register { name: s("cy"), password: s("cy 1"), refresh: false }).await;
+    let al = stage.come("al").await.unwrap();
+    let room = reach(&stage.engine, label, &al).await.unwrap();
+    // Named before he has any part in the room, and in every way afterwards.
+    let say = |text: String| {
+        let content = content_from(&serde_json::json!({"msgtype": "m.text", "body": text}).to_string()).unwrap();
+        Draft::message(&room.id, &al.user_id, "m.room.message", content)
+    };
+    for text in ["@cy:localhost should be here, https://matrix.to/#/%40cy%3Alocalhost", "@cy:localhost.org is another"]
+    {
+        stage.engine.rooms.send(&room, say(text.to_owned()), None).await.unwrap();
+    }
+    stage.play(Step::Invite { room: label, by: s("al"), who: s("cy") }).await;
+    stage.play(Step::Join { room: label, who: s("cy") }).await;
+    stage.engine.rooms.send(&room, say("welcome @cy:localhost".to_owned()), None).await.unwrap();
+    let fact = stage.fact();
+    stage.play(Step::Send { room: label, by: s("cy"), fact }).await;
+    let generation = || Step::Generation { awake: ["al", "bo", "cy"].map(s).to_vec() };
+    stage.play(generation()).await;
+    assert!(rob(&Image::of(&off(&stage)), &stage.ghost.credentials()).names.contains("cy"));
+
+    stage.play(Step::Deactivate { name: s("cy"), erase: true, open: true }).await;
+    let view = room.view();
+    let shown = view.timeline.iter().filter_map(|entry| {
+        let whole = view.whole(entry)?;
+        let face = whole.face();
+        Some(format!("{} {:?} {}", face.sender, face.state_key, face.content))
+    });
+    let shown: Vec<String> = shown.collect();
+    assert!(shown.iter().all(|json| !json.contains("@cy:localhost\"") && !json.contains("cy%3A")), "{shown:#?}");
+    assert!(shown.iter().any(|json| json.contains("welcome @erased-")), "{shown:#?}");
+    assert!(shown.iter().any(|json| json.contains("@cy:localhost.org is another")));
+    let said = stage.fact();
+    stage.play(Step::Send { room: label, by: s("bo"), fact: said }).await;
+    stage.play(generation()).await;
+    let loot = rob(&Image::of(&off(&stage)), &stage.ghost.credentials());
+    assert!(loot.facts.contains(&said) && !loot.facts.contains(&fact));
+    assert!(loot.names.contains("bo") && !loot.names.contains("cy"), "{:?}", loot.names);
 }

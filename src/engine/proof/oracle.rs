@@ -8,10 +8,10 @@ use ruma::events::room::member::MembershipState;
 use super::{
     adversary::{Credential, Image, rob},
     ghost::{Ghost, Room},
-    stage::{STATE, fact_in, label_of, session, user},
+    stage::{STATE, fact_in, knock_with, label_of, session, user},
 };
 use crate::{
-    accounts::{NewDevice, vault::Fact},
+    accounts::{Error, NewDevice, vault::Fact},
     engine::{Engine, testing::Machine},
     secret::SecretText,
 };
@@ -33,9 +33,18 @@ pub(super) fn thief_comes(image: &Image, ghost: &Ghost) -> Result<(), String> {
     if loot.opened > 0 || !loot.facts.is_empty() {
         return Err(format!("I2 revoked credentials open {} things, {:?}", loot.opened, loot.facts));
     }
-    let good = ghost.credentials();
-    let everything: Vec<Credential> = revoked.into_iter().chain(good).collect();
-    let loot = rob(image, &everything);
+    let blunted: Vec<Credential> = ghost.blunted.iter().cloned().collect();
+    let waiting = ghost.accounts.iter().filter_map(|(name, account)| Some((name, account.pending.as_ref()?)));
+    let waiting: Vec<_> =
+        waiting.map(|(name, pending)| Credential::Password(name.clone(), pending.password.clone())).collect();
+    if rob(image, &waiting).opened > 0 {
+        return Err("I2 a password opens before its account has come".to_owned());
+    }
+    let loot = rob(image, &blunted);
+    if loot.accounts > 0 || !loot.facts.is_empty() {
+        return Err(format!("I2 tokens of accounts that ended open {} accounts, {:?}", loot.accounts, loot.facts));
+    }
+    let loot = rob(image, &everything(ghost));
     let risen: Vec<_> = loot.facts.intersection(&ghost.dead).collect();
     if !risen.is_empty() {
         return Err(format!("I3 the dead {risen:?} open"));
@@ -49,6 +58,11 @@ pub(super) fn thief_comes(image: &Image, ghost: &Ghost) -> Result<(), String> {
         return Err(format!("the adversary cannot read {missed:?}"));
     }
     ghost.accounts.keys().try_for_each(|name| keeps_apart(image, ghost, name))
+}
+
+/// Every credential there ever was.
+fn everything(ghost: &Ghost) -> Vec<Credential> {
+    ghost.revoked.iter().chain(&ghost.blunted).cloned().chain(ghost.credentials()).collect()
 }
 
 fn keeps_apart(image: &Image, ghost: &Ghost, name: &str) -> Result<(), String> {
@@ -97,6 +111,10 @@ async fn everybody_comes(machine: &Machine, ghost: &Ghost) -> Result<(), String>
         }
     }
     for (name, account) in &ghost.accounts {
+        let locked = engine.accounts.entry(&user(name)).unwrap().is_some_and(|entry| entry.locked);
+        if locked != account.locked {
+            return Err(format!("I1 {name} is locked: {locked}"));
+        }
         let view = engine.accounts.open(&user(name)).unwrap().view();
         let secret = view.account_data.get("org.proof.secret");
         let secret = secret.and_then(|data| fact_in(data.value.get("text")?.as_str().map(ToOwned::to_owned)));
@@ -104,18 +122,28 @@ async fn everybody_comes(machine: &Machine, ghost: &Ghost) -> Result<(), String>
             return Err(format!("I1 {name} has {secret:?} instead of {:?}", account.secret));
         }
     }
+    // Who is to be forgotten is forgotten by the rooms that opened.
+    let opened = ghost.rooms.iter().filter(|(label, _)| open.iter().any(|open| label_of(open) == Some(**label)));
+    let doomed: BTreeSet<u32> = opened.flat_map(|(_, room)| room.doomed.iter().copied()).collect();
+    if !doomed.is_empty() {
+        drop((engine, open));
+        machine.cut();
+        let loot = rob(&Image::of(&machine), &everything(ghost));
+        let risen: Vec<_> = loot.facts.intersection(&doomed).collect();
+        if !risen.is_empty() {
+            return Err(format!("I3 what was forgotten, {risen:?}, opens"));
+        }
+    }
     Ok(())
 }
 
 fn compare(engine: &Engine, label: u32, found: &crate::rooms::Room, room: &Room) -> Result<(), String> {
     let view = found.view();
-    let living = |name: &str| engine.accounts.open(&user(name)).is_some();
     let members: Vec<(String, bool)> = view
         .state
         .members()
         .filter(|(_, membership, _)| matches!(membership, MembershipState::Join | MembershipState::Invite))
         .map(|(user, membership, _)| (user.localpart().to_owned(), membership == MembershipState::Join))
-        .filter(|(name, _)| living(name))
         .collect();
     let expected: Vec<(String, bool)> = room.members.iter().map(|(name, joined)| (name.clone(), *joined)).collect();
     if members.iter().collect::<BTreeSet<_>>() != expected.iter().collect() {
@@ -136,7 +164,7 @@ fn compare(engine: &Engine, label: u32, found: &crate::rooms::Room, room: &Room)
         .iter()
         .filter_map(|entry| fact_in(view.whole(entry).and_then(|whole| whole.face().content_str("body"))))
         .collect();
-    if !room.said.is_subset(&said) || said.intersection(&room.redacted).next().is_some() {
+    if !room.said.is_subset(&said) || !said.is_disjoint(&room.redacted) || !said.is_disjoint(&room.doomed) {
         return Err(format!("I1 in room {label} {said:?} was said instead of {:?}", room.said));
     }
     let state = view.state.find(STATE, "").and_then(|event| fact_in(event.content_str("text")));
@@ -179,6 +207,16 @@ async fn somebody_comes(machine: &Machine, ghost: &Ghost) -> Result<(), String> 
 }
 
 async fn come(machine: &Machine, engine: &Arc<Engine>, ghost: &Ghost, name: &str) -> Result<(), String> {
+    if let Some(pending) = &ghost.accounts[name].pending {
+        knock_with(engine, ghost, name, machine.random.as_ref()).await?;
+        let login =
+            |password: &str| engine.accounts.login(name, SecretText::new(password.to_owned()), NewDevice::default());
+        login(&pending.password).await.map_err(|error| format!("I5 {name} after a reset: {error}"))?;
+        if login(&ghost.accounts[name].password).await.is_ok() {
+            return Err(format!("I2 the old password of {name} outlives a reset"));
+        }
+        return Ok(());
+    }
     let credentials = ghost.credentials_of(name);
     let chosen = usize::try_from(machine.random.below(credentials.len() as u64)).unwrap();
     let came = match &credentials[chosen] {
@@ -189,7 +227,15 @@ async fn come(machine: &Machine, engine: &Arc<Engine>, ghost: &Ghost, name: &str
             back.map(drop).map_err(|error| error.to_string())
         }
     };
-    came.map_err(|error| format!("I5 {:?} is refused: {error}", credentials[chosen]))
+    match came {
+        Err(error) if !(ghost.accounts[name].locked && error == Error::Locked.to_string()) => {
+            Err(format!("I5 {:?} is refused: {error}", credentials[chosen]))
+        }
+        Ok(()) if ghost.accounts[name].locked && matches!(credentials[chosen], Credential::Password(..)) => {
+            Err(format!("I2 {name} logs in although he is locked out"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether some member need not wait for another.

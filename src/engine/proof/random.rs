@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::{
     oracle,
-    stage::{End, Stage, Step},
+    stage::{End, Stage, Step, user},
 };
 use crate::random::{Random, SeededRandom};
 
@@ -100,14 +100,21 @@ fn choose(stage: &mut Stage, dice: &Dice) -> Option<Step> {
     }
     let account = &stage.ghost.accounts[&name];
     let token = dice.pick(&account.tokens).cloned();
-    match dice.0.below(14) {
+    if account.locked || dice.one_in(20) {
+        let on = !account.locked && account.pending.is_none();
+        return Some(Step::Lock { name, on });
+    }
+    let open = stage.engine.accounts.open(&user(&name)).is_some() || dice.one_in(2);
+    match dice.0.below(16) {
         0 | 1 => Some(Step::Secret { name, fact }),
         2 => Some(Step::Login { name, refresh: dice.one_in(2) }),
         3 => Some(Step::Wake { name }),
         4 if account.tokens.len() > 1 => Some(Step::Logout { name, token: token?, by: None }),
         5 => Some(Step::Relogin { name, token: token? }),
         6 | 7 => Some(Step::Password { name, token: token?, new: format!("new {fact}"), end_others: dice.one_in(2) }),
-        8 if names.len() > 2 && dice.one_in(3) => Some(Step::Deactivate { name }),
+        8 if names.len() > 2 && dice.one_in(3) => Some(Step::Deactivate { name, erase: dice.one_in(2), open }),
+        14 => Some(Step::Reset { name, new: format!("set {fact}"), end_devices: dice.one_in(2), open }),
+        15 if dice.one_in(2) => Some(Step::Abandon { name, new: format!("anew {fact}"), open }),
         9 | 10 => {
             let mut awake = stage.engine.accounts.all_open();
             awake.sort_by(|a, b| a.user_id.cmp(&b.user_id));

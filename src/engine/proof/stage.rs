@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use ruma::{CanonicalJsonObject, OwnedUserId, RoomVersionId, UserId, events::room::member::MembershipState};
+use ruma::{CanonicalJsonObject, OwnedUserId, RoomVersionId, UserId};
 
-use super::{ghost::Ghost, oracle};
+use super::{adversary::Credential, ghost::Ghost, oracle};
 use crate::{
-    accounts::{Account, NewDevice, Session, vault::VaultChange},
+    accounts::{Account, Error, NewDevice, Reset, Session, vault::VaultChange},
     engine::{Engine, testing::Machine},
     event::{Draft, build::content_from},
     rooms::{Change, Room, create},
@@ -41,6 +41,24 @@ pub(super) enum Step {
         new: String,
         end_others: bool,
     },
+    /// An administrator locks an account, or unlocks it, while somebody is awake.
+    Lock {
+        name: String,
+        on: bool,
+    },
+    /// An administrator sets a password: at once when the account is open, else it waits for the account.
+    Reset {
+        name: String,
+        new: String,
+        end_devices: bool,
+        open: bool,
+    },
+    /// An administrator sets a password and gives up what the account had.
+    Abandon {
+        name: String,
+        new: String,
+        open: bool,
+    },
     Secret {
         name: String,
         fact: u32,
@@ -48,8 +66,11 @@ pub(super) enum Step {
     Generation {
         awake: Vec<String>,
     },
+    /// Ends an account that is open, or one that is cold while another is awake.
     Deactivate {
         name: String,
+        erase: bool,
+        open: bool,
     },
     Wake {
         name: String,
@@ -213,16 +234,33 @@ impl Stage {
             Step::Logout { name, .. }
             | Step::Password { name, .. }
             | Step::Secret { name, .. }
-            | Step::Deactivate { name }
+            | Step::Deactivate { name, open: true, .. }
+            | Step::Reset { name, open: true, .. }
+            | Step::Abandon { name, open: true, .. }
             | Step::Relogin { name, .. } => Some(name),
+            // Where the house is awake, nobody need come for what another does.
+            Step::Deactivate { open: false, .. }
+            | Step::Reset { open: false, .. }
+            | Step::Abandon { open: false, .. }
+            | Step::Register { .. }
+            | Step::Lock { .. }
+                if self.engine.house.view().is_ok() =>
+            {
+                None
+            }
+            // Another wakes the house.
+            Step::Deactivate { name, open: false, .. }
+            | Step::Reset { name, open: false, .. }
+            | Step::Abandon { name, open: false, .. } => self.ghost.accounts.keys().find(|other| *other != name),
             Step::Create { by, .. } | Step::Invite { by, .. } | Step::Out { by, .. } | Step::Access { by, .. } => {
                 Some(by)
             }
             Step::Send { by, .. } | Step::State { by, .. } | Step::Redact { by, .. } => Some(by),
             Step::Join { who, .. } | Step::Knock { who, .. } => Some(who),
             // The house must be awake.
-            Step::Register { .. } => self.ghost.accounts.keys().next(),
-            Step::Generation { .. } | Step::Login { .. } | Step::Wake { .. } => None,
+            Step::Register { .. } | Step::Lock { .. } => self.ghost.accounts.keys().next(),
+            Step::Login { name, .. } => self.ghost.accounts[name].pending.as_ref().map(|_| name),
+            Step::Generation { .. } | Step::Wake { .. } => None,
         };
         if let Some(name) = name.cloned() {
             self.come(&name).await?;
@@ -235,19 +273,38 @@ impl Stage {
         if let Some(account) = self.engine.accounts.open(&user(name)) {
             return Ok(account);
         }
+        if self.ghost.accounts[name].pending.is_some() {
+            return self.come_for_a_password(name).await;
+        }
         let random = Arc::clone(&self.machine.random);
         let known = &self.ghost.accounts[name];
-        let count = known.tokens.len() as u64;
-        if count == 0 {
+        let (count, locked) = (known.tokens.len() as u64, known.locked);
+        let came = if count == 0 {
             let password = SecretText::new(known.password.clone());
             let device = NewDevice { name: Some("back again".into()), ..NewDevice::default() };
-            let back =
-                self.engine.accounts.login(name, password, device).await.map_err(|e| format!("I5 {name}: {e}"))?;
-            self.ghost.accounts.get_mut(name).unwrap().tokens.push(back.access.expose().to_owned());
-            return Ok(back.session.account);
+            let back = self.engine.accounts.login(name, password, device).await;
+            let tokens = &mut self.ghost.accounts.get_mut(name).unwrap().tokens;
+            back.map(|back| tokens.push(back.access.expose().to_owned())).map_err(text)
+        } else {
+            let token = known.tokens[usize::try_from(random.below(count)).unwrap()].clone();
+            session(&self.engine, &token).await.map(drop)
+        };
+        if came.is_err() && !(locked && came == Err(Error::Locked.to_string())) {
+            return Err(format!("I5 {name}: {came:?}"));
         }
-        let token = known.tokens[usize::try_from(random.below(count)).unwrap()].clone();
-        Ok(session(&self.engine, &token).await.map_err(|error| format!("I5 {name}: {error}"))?.account)
+        // Who is locked out has come all the same: his rooms are open for others.
+        self.engine.accounts.open(&user(name)).ok_or_else(|| format!("I5 {name} is cold"))
+    }
+
+    /// Has an account come whose password was reset while it was cold: any of its credentials carries that out.
+    async fn come_for_a_password(&mut self, name: &str) -> Result<Arc<Account>, String> {
+        knock_with(&self.engine, &self.ghost, name, self.machine.random.as_ref()).await?;
+        self.ghost.settle(name);
+        let password = SecretText::new(self.ghost.accounts[name].password.clone());
+        let back = self.engine.accounts.login(name, password, NewDevice::default()).await;
+        let back = back.map_err(|error| format!("I5 {name} after a reset: {error}"))?;
+        self.ghost.accounts.get_mut(name).unwrap().tokens.extend(durable(&back));
+        Ok(back.session.account)
     }
 
     async fn perform(&mut self, step: &Step) -> Result<Vec<String>, String> {
@@ -258,7 +315,7 @@ impl Stage {
             Step::Register { name, password, refresh } => {
                 let device = NewDevice { refresh: *refresh, ..NewDevice::default() };
                 let password = SecretText::new(password.clone());
-                let made = accounts.register(name, password, Some(device), false, |_| Ok(Vec::new())).await;
+                let made = accounts.register(name, password, Some(device), false, |_, _| Ok(Vec::new())).await;
                 return made.map(|(_, device)| durable(device.as_ref().unwrap())).map_err(text);
             }
             Step::Login { name, refresh } => {
@@ -283,20 +340,23 @@ impl Stage {
                 let session = session(&engine, token).await?;
                 accounts.change_password(&session, SecretText::new(new.clone()), *end_others).await.map_err(text)?;
             }
+            Step::Lock { name, on } => accounts.note(&user(name), |entry| entry.locked = *on).await.map_err(text)?,
+            Step::Reset { name, new, end_devices, open } => {
+                let reset = accounts.reset_password(&user(name), SecretText::new(new.clone()), *end_devices).await;
+                let expected = if *open { Reset::Done } else { Reset::Waits };
+                assert_eq!(reset.map_err(text)?, expected);
+            }
+            Step::Abandon { name, new, .. } => {
+                let named = accounts.named(name).map_err(text)?.ok_or_else(|| format!("{name} is unknown"))?;
+                engine.abandon(&named, SecretText::new(new.clone())).await.map_err(text)?;
+            }
             Step::Secret { name, fact } => {
                 let value = serde_json::json!({ "text": format!("fact-{fact}") });
                 let change = VaultChange::AccountData("org.proof.secret".to_owned(), Some(value));
                 open(name)?.vault.change(&engine.journals, |_| vec![change]).await.map_err(text)?;
             }
             Step::Generation { .. } => engine.renew().await,
-            Step::Deactivate { name } => {
-                let account = open(name)?;
-                let mine: Vec<_> = rooms.all_open().into_iter().filter(|room| has_part(room, name)).collect();
-                accounts.deactivate(&account).await.map_err(text)?;
-                for room in mine {
-                    rooms.put_out(&room, &user(name), &user(name), false, Change::default()).await.map_err(text)?;
-                }
-            }
+            Step::Deactivate { name, erase, .. } => engine.deactivate(&user(name), *erase).await.map_err(text)?,
             Step::Wake { name } => drop(self.come(name).await?),
             Step::Create { by, label, public, invite } => found(&engine, &open(by)?, *label, *public, invite).await?,
             Step::Invite { room, by, who } => {
@@ -349,6 +409,30 @@ impl Stage {
         }
         Ok(Vec::new())
     }
+}
+
+/// Uses one credential of an account that a new password waits for: a token goes on being good unless devices end with
+/// the reset, the old password is refused.
+pub(super) async fn knock_with(
+    engine: &Engine,
+    ghost: &Ghost,
+    name: &str,
+    random: &dyn crate::random::Random,
+) -> Result<(), String> {
+    let pending = ghost.accounts[name].pending.clone().unwrap();
+    let credentials = ghost.credentials_of(name);
+    let chosen = &credentials[usize::try_from(random.below(credentials.len() as u64)).unwrap()];
+    let (came, expected) = match chosen {
+        Credential::Token(token) => {
+            let expected = if pending.end_devices { Err(Error::UnknownToken.to_string()) } else { Ok(()) };
+            (session(engine, token).await.map(drop), expected)
+        }
+        Credential::Password(name, password) => {
+            let back = engine.accounts.login(name, SecretText::new(password.clone()), NewDevice::default()).await;
+            (back.map(drop).map_err(text), Err(Error::Forbidden.to_string()))
+        }
+    };
+    if came == expected { Ok(()) } else { Err(format!("I5 {chosen:?} of {name} before a reset: {came:?}")) }
 }
 
 async fn found(engine: &Engine, by: &Arc<Account>, label: u32, public: bool, invite: &[String]) -> Result<(), String> {
@@ -413,10 +497,6 @@ pub(super) fn fact_in(text: Option<String>) -> Option<u32> {
 
 pub(super) fn user(name: &str) -> OwnedUserId {
     UserId::parse(format!("@{name}:localhost")).unwrap()
-}
-
-fn has_part(room: &Room, name: &str) -> bool {
-    matches!(room.membership(&user(name)), MembershipState::Join | MembershipState::Invite)
 }
 
 /// The token of a device that a restart does not end.
