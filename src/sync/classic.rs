@@ -48,9 +48,6 @@ const LONGEST: Duration = Duration::from_mins(1);
 /// Why a sync is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The token of the session ended meanwhile.
-    #[error("the session ended")]
-    Ended,
     /// `since` is no sync token.
     #[error("not a sync token")]
     Since,
@@ -60,7 +57,7 @@ pub enum Error {
     /// The house is asleep or failed.
     #[error(transparent)]
     House(#[from] house::Error),
-    /// The vault failed.
+    /// The session ended, or the vault failed.
     #[error(transparent)]
     Account(#[from] accounts::Error),
 }
@@ -226,14 +223,15 @@ impl Syncs {
 
     /// Fails when the session's token or device ended.
     fn check(&self, session: &Session) -> Result<(), Error> {
-        if parts::lives(&self.rooms, session) {
+        let lives = parts::lives(&self.rooms, session);
+        if lives.is_ok() {
             return Ok(());
         }
         // The device may have logged in again under its old name.
         if !session.account.view().devices.contains_key(&session.device) {
             self.points.forget(&(session.account.user_id.clone(), session.device.clone()));
         }
-        Err(Error::Ended)
+        Ok(lives?)
     }
 
     /// Looks; a look at everything goes to a thread where it holds up nobody.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     accounts::{
-        Account, Session,
+        self, Account, Session,
         vault::{Fact, ReadKey, ReadKind, ReadMark, VaultLedger, Verdict},
     },
     clock::Timestamp,
@@ -217,8 +217,7 @@ pub fn farewell(room: &RoomId, user: &UserId, now: Timestamp) -> Value {
 /// How coarse the time of a [`farewell`] is.
 const FAREWELL_STEP: std::time::Duration = std::time::Duration::from_mins(5);
 
-/// Whether the session's token is still good: a poll that waits ends when it is not.
-#[must_use]
-pub fn lives(rooms: &Rooms, session: &Session) -> bool {
+/// Whether the session may go on: a poll that waits ends when it may not.
+pub fn lives(rooms: &Rooms, session: &Session) -> Result<(), accounts::Error> {
     rooms.accounts().lives(session)
 }

@@ -57,16 +57,13 @@ pub enum Error {
     /// The client's position is not known here: it starts afresh.
     #[error("unknown position")]
     UnknownPos,
-    /// The device's token ended while it waited.
-    #[error("the token has ended")]
-    TokenEnded,
     /// The body is not a request.
     #[error("not a sliding sync request")]
     Malformed,
     /// The request asks for more than one may.
     #[error("the request asks for too much")]
     TooMuch,
-    /// The account failed.
+    /// The session ended while it waited, or the account failed.
     #[error("the account failed")]
     Account(#[from] accounts::Error),
     /// The house failed.
@@ -157,9 +154,7 @@ impl Sliding {
                 _ = changed.changed() => {}
                 _ = stopping.changed() => {}
             }
-            if !parts::lives(&self.rooms, session) {
-                return Err(Error::TokenEnded);
-            }
+            parts::lives(&self.rooms, session)?;
         }
     }
 
