@@ -3,6 +3,7 @@
 mod config;
 mod doctor;
 mod health;
+mod room;
 mod serve;
 mod token;
 mod user;
@@ -31,6 +32,9 @@ struct Arguments {
     /// The configuration file; `lethe.toml` in the current directory when that exists.
     #[arg(long, short, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Print JSON, for programs.
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -46,6 +50,9 @@ enum Command {
     /// Accounts.
     #[command(subcommand)]
     User(user::Command),
+    /// Rooms.
+    #[command(subcommand)]
+    Room(room::Command),
     /// Registration tokens.
     #[command(subcommand)]
     Token(token::Command),
@@ -73,6 +80,21 @@ enum Error {
     /// The server's reason for not doing what was asked.
     #[error("{0}")]
     Refused(String),
+    /// The same, where it can be done once somebody has come.
+    #[error("{0}")]
+    NotNow(String),
+}
+
+impl Error {
+    /// What the process exits with: 1 for a failure or refusal, 3 for what can be done once somebody has come, 4 when no
+    /// server runs. 2 is for arguments that are not understood.
+    fn code(&self) -> u8 {
+        match self {
+            Self::NotNow(_) => 3,
+            Self::Admin(admin::ClientError::NotRunning) => 4,
+            _ => 1,
+        }
+    }
 }
 
 /// Parses the process's arguments and does what they say.
@@ -84,7 +106,7 @@ pub fn run() -> ExitCode {
         Err(Error::Found(code)) => ExitCode::from(code),
         Err(error) => {
             let _ = writeln!(io::stderr(), "lethe: {error}");
-            ExitCode::FAILURE
+            ExitCode::from(error.code())
         }
     }
 }
@@ -93,9 +115,10 @@ fn execute(arguments: &Arguments) -> Result<(), Error> {
     match &arguments.command {
         Command::Serve => serve::run(load(arguments)?),
         Command::Health => health::run(&load(arguments)?),
-        Command::Doctor(options) => doctor::run(&load(arguments), file(arguments).as_deref(), options),
-        Command::User(command) => user::run(&load(arguments)?, command),
-        Command::Token(command) => token::run(&load(arguments)?, command),
+        Command::Doctor(options) => doctor::run(&load(arguments), file(arguments).as_deref(), options, arguments.json),
+        Command::User(command) => user::run(&screen(arguments)?, command),
+        Command::Room(command) => room::run(&screen(arguments)?, command),
+        Command::Token(command) => token::run(&screen(arguments)?, command),
         Command::Config(config::Command::Example) => config::example(),
         Command::Config(config::Command::Check) => config::check(&load(arguments)?),
     }
@@ -111,11 +134,25 @@ fn file(arguments: &Arguments) -> Option<PathBuf> {
     arguments.config.clone().or_else(|| default.exists().then_some(default))
 }
 
-/// Asks the running server and shows its answer.
-fn ask(config: &Config, request: &admin::Request) -> Result<(), Error> {
-    match admin::ask(config, request)? {
-        admin::Answer::Done { lines } => lines.iter().try_for_each(|line| show(line)),
-        admin::Answer::Failed { reason } => Err(Error::Refused(reason)),
+/// Where answers of a running server are shown.
+struct Screen {
+    config: Config,
+    json: bool,
+}
+
+fn screen(arguments: &Arguments) -> Result<Screen, Error> {
+    Ok(Screen { config: load(arguments)?, json: arguments.json })
+}
+
+impl Screen {
+    /// Asks the running server and shows its answer.
+    fn ask(&self, request: &admin::Request) -> Result<(), Error> {
+        match admin::ask(&self.config, request)? {
+            admin::Answer::Done { data, .. } if self.json => show(&data.to_string()),
+            admin::Answer::Done { lines, .. } => lines.iter().try_for_each(|line| show(line)),
+            admin::Answer::Failed { reason, later: true } => Err(Error::NotNow(reason)),
+            admin::Answer::Failed { reason, later: false } => Err(Error::Refused(reason)),
+        }
     }
 }
 

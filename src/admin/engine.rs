@@ -1,103 +1,246 @@
-//! What administrators ask of a running server.
+//! What administrators ask of a running server, carried out on the engine and put into words.
 
-use std::sync::Arc;
+use std::{fmt::Write, sync::Arc};
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ruma::{OwnedRoomId, RoomId};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::{
     protocol::{Answer, Request},
     socket::Dispatch,
 };
 use crate::{
-    accounts,
+    accounts::{self, Reset},
     api::BoxFuture,
-    clock::Timestamp,
-    engine::Engine,
-    house::{self, HouseChange, HouseLedger, RegistrationToken},
+    engine::{
+        Engine,
+        administer::{Error, NewToken, RoomShown, TokenShown, UserShown},
+    },
+    house,
     seal::password::passphrase,
     secret::SecretText,
 };
 
-/// Registration tokens at once.
-const MOST_TOKENS: usize = 10_000;
-/// Ends of tokens are known to the hour.
-const HOUR_MS: u64 = 3_600_000;
-
 /// Does what administrators ask, on the engine.
 pub struct Administrator(pub Arc<Engine>);
+
+/// Lines for a screen, and the same for programs.
+type Said = (Vec<String>, Value);
 
 impl Dispatch for Administrator {
     fn dispatch(&self, request: Request) -> BoxFuture<'_, Answer> {
         Box::pin(async move {
-            match request {
-                Request::UserAdd { localpart, password } => self.add_user(&localpart, password).await,
-                Request::TokenCreate { uses, expires_in } => self.create_token(uses, expires_in).await,
+            match self.carry_out(request).await {
+                Ok((lines, data)) => Answer::Done { lines, data },
+                Err(error) => Answer::Failed { reason: reason(error), later: is_passing(error) },
             }
         })
     }
 }
 
 impl Administrator {
-    async fn add_user(&self, localpart: &str, password: Option<SecretText>) -> Answer {
-        let proposed = password.is_none().then(|| SecretText::new(passphrase(self.0.journals.random.as_ref())));
-        let Some(password) = password.or_else(|| proposed.clone()) else {
-            return Answer::failed("there is no password");
-        };
-        let made = self.0.accounts.register(localpart, password, None, false, |_| Ok(Vec::new()));
-        match made.await {
-            Ok((account, _)) => {
-                let mut lines = vec![format!("Account: {}", account.user_id)];
-                lines.extend(proposed.map(|password| format!("Password: {}", password.expose())));
-                Answer::Done { lines }
+    async fn carry_out(&self, request: Request) -> Result<Said, Error> {
+        let engine = &self.0;
+        match request {
+            Request::UserList => Ok(listed("users", &engine.users()?, user_line)),
+            Request::UserAdd { localpart, password, admin } => self.add_user(&localpart, password, admin).await,
+            Request::UserLock { name, locked } => {
+                engine.note(&engine.named(&name)?.user, |entry| entry.locked = locked).await?;
+                done()
             }
-            Err(error) => Answer::failed(reason(error)),
+            Request::UserSuspend { name, suspended } => {
+                engine.note(&engine.named(&name)?.user, |entry| entry.suspended = suspended).await?;
+                done()
+            }
+            Request::UserAdmin { name, admin } => {
+                engine.note(&engine.named(&name)?.user, |entry| entry.admin = admin).await?;
+                done()
+            }
+            Request::UserDeactivate { name, erase } => {
+                engine.deactivate(&engine.named(&name)?.user, erase).await?;
+                done()
+            }
+            Request::UserLogout { name } => {
+                engine.logout(&engine.named(&name)?.user).await?;
+                done()
+            }
+            Request::UserResetPassword { name, password, end_devices, abandon } => {
+                self.reset(&name, password, end_devices, abandon).await
+            }
+            Request::RoomList => self.list_rooms().await,
+            Request::RoomInfo { room } => {
+                let room = engine.room_shown(&room_id(&room)?).await?;
+                Ok((room_lines(&room), value(&room)))
+            }
+            Request::RoomShred { room } => {
+                let aliases = engine.shred_room(&room_id(&room)?).await?;
+                Ok((Vec::new(), json!({ "aliases": aliases })))
+            }
+            Request::TokenCreate { uses, expires_in } => self.create_token(uses, expires_in).await,
+            Request::TokenList => Ok(listed("tokens", &engine.tokens()?, token_line)),
+            Request::TokenRevoke { token } => {
+                engine.revoke_token(&token).await?;
+                done()
+            }
         }
     }
 
-    async fn create_token(&self, uses: Option<u32>, expires_in: Option<u64>) -> Answer {
-        if !self.0.house.exists() {
-            return Answer::failed("make the first account with `lethe user add`: tokens are kept among accounts");
+    async fn add_user(&self, name: &str, password: Option<SecretText>, admin: bool) -> Result<Said, Error> {
+        let (password, proposed) = self.or_proposed(password);
+        let accounts = &self.0.accounts;
+        let name = accounts.folded(name);
+        let (account, _) = accounts.register(&name, password, None, admin, |_, _| Ok(Vec::new())).await?;
+        let mut lines = vec![format!("Account: {}", account.user_id)];
+        let mut data = json!({ "user_id": account.user_id });
+        if name != account.user_id.localpart() {
+            lines.push(format!("Login name: {name}"));
+            data["login_name"] = json!(name);
         }
-        if uses == Some(0) {
-            return Answer::failed("a token is good for one account at least");
+        show_proposed(proposed, &mut lines, &mut data);
+        Ok((lines, data))
+    }
+
+    async fn reset(
+        &self,
+        name: &str,
+        password: Option<SecretText>,
+        end_devices: bool,
+        abandon: bool,
+    ) -> Result<Said, Error> {
+        let named = self.0.named(name)?;
+        let (password, proposed) = self.or_proposed(password);
+        let reset = self.0.reset_password(&named, password, end_devices, abandon).await?;
+        let mut lines = Vec::new();
+        let mut data = json!({ "in_force": reset == Reset::Done });
+        show_proposed(proposed, &mut lines, &mut data);
+        if reset == Reset::Waits {
+            lines.push(WAITS.to_owned());
         }
+        Ok((lines, data))
+    }
+
+    async fn list_rooms(&self) -> Result<Said, Error> {
+        let shown = self.0.rooms_shown().await?;
+        let (mut lines, _) = listed("rooms", &shown.rooms, room_line);
+        if shown.closed > 0 {
+            lines.push(format!("and {} that are closed until a member comes", shown.closed));
+        }
+        Ok((lines, value(&shown)))
+    }
+
+    async fn create_token(&self, uses: Option<u32>, expires_in: Option<u64>) -> Result<Said, Error> {
         let now = self.0.clock.now();
-        let text = URL_SAFE_NO_PAD.encode(self.0.journals.random.bytes::<18>());
-        let expires = expires_in.map(|seconds| now.0.saturating_add(seconds.saturating_mul(1000)));
-        let expires = expires.map(|end| end.div_ceil(HOUR_MS).saturating_mul(HOUR_MS));
-        let entry = RegistrationToken { left: uses.map(u64::from), expires };
-        let mut full = false;
-        let decide = |house: &HouseLedger| {
-            let mut changes = ended(house, now);
-            full = house.tokens.len() - changes.len() >= MOST_TOKENS;
-            if !full {
-                changes.push(HouseChange::Token(text.clone(), Some(entry)));
+        let expires = expires_in.map(|seconds| now.after(std::time::Duration::from_secs(seconds)));
+        let new = NewToken { text: None, uses: uses.map(u64::from), expires };
+        let token = self.0.create_token(new).await?;
+        Ok((vec![token.token.clone()], value(&token)))
+    }
+
+    /// The password, or a passphrase that the answer shows once.
+    fn or_proposed(&self, password: Option<SecretText>) -> (SecretText, Option<SecretText>) {
+        match password {
+            Some(password) => (password, None),
+            None => {
+                let proposed = SecretText::new(passphrase(self.0.journals.random.as_ref()));
+                (proposed.clone(), Some(proposed))
             }
-            changes
-        };
-        match self.0.house.change(decide).await {
-            Ok(()) if full => Answer::failed("there are too many tokens"),
-            Ok(()) => Answer::Done { lines: vec![text] },
-            Err(error) => Answer::failed(reason(error.into())),
         }
     }
 }
 
-/// Removes the tokens whose time has passed.
-fn ended(house: &HouseLedger, now: Timestamp) -> Vec<HouseChange> {
-    let ended = house.tokens.iter().filter(|(_, entry)| entry.expires.is_some_and(|end| end <= now.0));
-    ended.map(|(token, _)| HouseChange::Token(token.clone(), None)).collect()
+/// What is said of a password that waits for its account.
+const WAITS: &str = "The account is cold. It gets this password when one of its devices is used next, or when \
+                     somebody logs in with the old password, who is then refused. Until then the old one stays good, \
+                     and a seized disk opens with it. With --abandon-private-data it is replaced at once, and what \
+                     only it opened is lost.";
+
+fn done() -> Result<Said, Error> {
+    Ok((Vec::new(), json!({})))
 }
 
-fn reason(error: accounts::Error) -> &'static str {
-    match error {
-        accounts::Error::Taken => "the name is taken",
-        accounts::Error::InvalidName => "the name may contain a-z, 0-9 and . _ = - / +",
-        accounts::Error::WeakPassword => "the password is too easy to guess",
-        accounts::Error::Busy => "the server is busy: try again",
-        accounts::Error::House(house::Error::Asleep) => {
+fn show_proposed(proposed: Option<SecretText>, lines: &mut Vec<String>, data: &mut Value) {
+    if let Some(password) = proposed {
+        lines.push(format!("Password: {}", password.expose()));
+        data["password"] = json!(password.expose());
+    }
+}
+
+fn room_id(text: &str) -> Result<OwnedRoomId, Error> {
+    RoomId::parse(text).map_err(|_| Error::UnknownRoom)
+}
+
+fn listed<T: Serialize>(what: &str, items: &[T], line: fn(&T) -> String) -> Said {
+    (items.iter().map(line).collect(), json!({ what: items }))
+}
+
+fn value(item: &impl Serialize) -> Value {
+    serde_json::to_value(item).unwrap_or_default()
+}
+
+fn user_line(user: &UserShown) -> String {
+    let facts =
+        [(user.admin, "administrator"), (user.locked, "locked"), (user.suspended, "suspended"), (!user.open, "cold")];
+    line(user.user_id.as_str(), facts)
+}
+
+fn token_line(token: &TokenShown) -> String {
+    let mut text = line(&token.token, [(!token.valid, "ended")]);
+    if let Some(left) = token.uses_left {
+        let _ = write!(text, "  for {left} more");
+    }
+    if let Some(end) = token.expires {
+        let _ = write!(text, "  until {end}");
+    }
+    text
+}
+
+fn room_line(room: &RoomShown) -> String {
+    let facts = [(room.public, "in the directory"), (room.encryption.is_some(), "encrypted")];
+    let mut text = line(room.room_id.as_str(), facts);
+    let _ = write!(text, "  {} joined", room.joined_members);
+    if let Some(name) = &room.name {
+        let _ = write!(text, "  {name}");
+    }
+    text
+}
+
+fn room_lines(room: &RoomShown) -> Vec<String> {
+    let Value::Object(fields) = value(room) else { return Vec::new() };
+    let known = fields.into_iter().filter(|(_, value)| !value.is_null());
+    known
+        .map(|(field, value)| {
+            format!("{}: {}", field.replace('_', " "), value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+        })
+        .collect()
+}
+
+fn line<const N: usize>(name: &str, facts: [(bool, &str); N]) -> String {
+    let facts: Vec<&str> = facts.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word).collect();
+    if facts.is_empty() { name.to_owned() } else { format!("{name}  {}", facts.join(", ")) }
+}
+
+/// Whether it can be done once somebody has come.
+fn is_passing(error: Error) -> bool {
+    matches!(
+        error,
+        Error::Cold
+            | Error::UnknownRoom
+            | Error::Account(accounts::Error::House(house::Error::Asleep) | accounts::Error::Busy)
+    )
+}
+
+fn reason(error: Error) -> String {
+    let text = match error {
+        Error::Account(accounts::Error::Taken) => "the name is taken",
+        Error::Account(accounts::Error::InvalidName) => "the name may contain a-z, 0-9 and . _ = - / +",
+        Error::Account(accounts::Error::WeakPassword) => "the password is too easy to guess",
+        Error::Account(accounts::Error::Busy) => "the server is busy: try again",
+        Error::Account(accounts::Error::House(house::Error::Asleep)) => {
             "the server is asleep until somebody who has an account uses it"
         }
-        _ => "the server failed: see its log",
-    }
+        Error::Account(_) | Error::Room(_) => "the server failed: see its log",
+        error => return error.to_string(),
+    };
+    text.to_owned()
 }

@@ -1,20 +1,86 @@
 //! What is said over the socket.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::secret::SecretText;
 
-/// A request of the administrator.
+/// A request of the administrator. An account's `name` is what it logs in with, its Matrix id or the localpart of that.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
+    /// Lists the accounts.
+    UserList,
     /// Makes an account; without a password, one is proposed in the answer.
     UserAdd {
-        /// The part before the colon.
+        /// What it logs in with.
         localpart: String,
         /// The password.
         #[serde(with = "secret", default, skip_serializing_if = "Option::is_none")]
         password: Option<SecretText>,
+        /// Whether it may administer the server.
+        #[serde(default)]
+        admin: bool,
+    },
+    /// Locks an account, or takes that back.
+    UserLock {
+        /// The account.
+        name: String,
+        /// Whether it is to be locked.
+        locked: bool,
+    },
+    /// Suspends an account, or takes that back.
+    UserSuspend {
+        /// The account.
+        name: String,
+        /// Whether it is to be suspended.
+        suspended: bool,
+    },
+    /// Lets an account administer the server, or no longer.
+    UserAdmin {
+        /// The account.
+        name: String,
+        /// Whether it may.
+        admin: bool,
+    },
+    /// Ends an account.
+    UserDeactivate {
+        /// The account.
+        name: String,
+        /// Whether rooms forget it.
+        #[serde(default)]
+        erase: bool,
+    },
+    /// Ends every device of an account.
+    UserLogout {
+        /// The account.
+        name: String,
+    },
+    /// Gives an account another password; without one, one is proposed in the answer.
+    UserResetPassword {
+        /// The account.
+        name: String,
+        /// The password.
+        #[serde(with = "secret", default, skip_serializing_if = "Option::is_none")]
+        password: Option<SecretText>,
+        /// Whether its devices end.
+        #[serde(default)]
+        end_devices: bool,
+        /// Whether what only the old password opened is given up.
+        #[serde(default)]
+        abandon: bool,
+    },
+    /// Lists the rooms that are open.
+    RoomList,
+    /// Shows a room.
+    RoomInfo {
+        /// Its id.
+        room: String,
+    },
+    /// Ends a room.
+    RoomShred {
+        /// Its id.
+        room: String,
     },
     /// Makes a registration token.
     TokenCreate {
@@ -25,21 +91,32 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expires_in: Option<u64>,
     },
+    /// Lists the registration tokens.
+    TokenList,
+    /// Revokes a registration token.
+    TokenRevoke {
+        /// Its text.
+        token: String,
+    },
 }
 
 /// The server's answer.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "result", rename_all = "snake_case")]
 pub enum Answer {
-    /// It is done; lines for the administrator's screen.
+    /// It is done.
     Done {
-        /// What to show.
+        /// Lines for the administrator's screen.
         lines: Vec<String>,
+        /// The same for programs.
+        data: Value,
     },
-    /// It is not done, and why.
+    /// It is not done.
     Failed {
         /// The reason, for the administrator's screen.
         reason: String,
+        /// Whether it can be done later: the server is asleep, or an account or room is cold.
+        later: bool,
     },
 }
 
@@ -47,7 +124,7 @@ impl Answer {
     /// It is not done because of `reason`.
     #[must_use]
     pub fn failed(reason: &'static str) -> Self {
-        Self::Failed { reason: reason.to_owned() }
+        Self::Failed { reason: reason.to_owned(), later: false }
     }
 }
 

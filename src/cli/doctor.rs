@@ -25,13 +25,15 @@ pub(super) struct Options {
     /// A configuration of the proxy in front: a file or a directory; may be given more than once.
     #[arg(long = "proxy-config", value_name = "FILE")]
     proxy: Vec<PathBuf>,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Examines and prints; exits with 1 after warnings and 2 after errors.
-pub(super) fn run(config: &Result<Config, ConfigError>, file: Option<&Path>, options: &Options) -> Result<(), Error> {
+pub(super) fn run(
+    config: &Result<Config, ConfigError>,
+    file: Option<&Path>,
+    options: &Options,
+    json: bool,
+) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let clock = SystemClock::new();
     let report: Report = runtime.block_on(async {
@@ -42,7 +44,7 @@ pub(super) fn run(config: &Result<Config, ConfigError>, file: Option<&Path>, opt
         let patient = Patient { config, file, proxy: options.proxy.clone(), clock: &clock, random: &OsRandom };
         doctor::examine(&patient).await
     });
-    let text = if options.json { report.json() } else { report.to_string() };
+    let text = if json { report.json() } else { report.to_string() };
     show(text.trim_end())?;
     match report.exit_code() {
         0 => Ok(()),

@@ -2,28 +2,119 @@
 
 use std::io::{self, BufRead};
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
-use super::{Error, ask};
-use crate::{admin::Request, config::Config, secret::SecretText};
+use super::{Error, Screen};
+use crate::{admin::Request, secret::SecretText};
 
-/// What can be done with accounts.
+/// What can be done with accounts. NAME is what an account logs in with, its Matrix id, or the part of that before the
+/// colon.
 #[derive(Subcommand)]
 pub(super) enum Command {
+    /// List the accounts.
+    List,
     /// Make an account. Without --password-stdin, a passphrase is proposed and shown once.
     Add {
-        /// The name before the colon.
+        /// What it logs in with.
         name: String,
-        /// Read the password from standard input: arguments are visible to every process.
+        #[command(flatten)]
+        password: Password,
+        /// Let it administer the server.
         #[arg(long)]
-        password_stdin: bool,
+        admin: bool,
+    },
+    /// Lock an account: it can only log out, and keeps everything.
+    Lock {
+        /// The account.
+        name: String,
+    },
+    /// Unlock an account.
+    Unlock {
+        /// The account.
+        name: String,
+    },
+    /// Suspend an account: it can read and leave, and takes no part.
+    Suspend {
+        /// The account.
+        name: String,
+        /// Take that back.
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Let an account administer the server.
+    Admin {
+        /// The account.
+        name: String,
+        /// Take that back.
+        #[arg(long)]
+        undo: bool,
+    },
+    /// End an account for good. Its name is not given out again.
+    Deactivate {
+        /// The account.
+        name: String,
+        /// Have every room forget what it said and who it was: now where the room is open, else when it opens.
+        #[arg(long)]
+        erase: bool,
+    },
+    /// End every device of an account that somebody has used since the server started.
+    Logout {
+        /// The account.
+        name: String,
+    },
+    /// Give an account another password. Without --password-stdin, a passphrase is proposed and shown once.
+    ///
+    /// Nobody but the account holds its key. An account that somebody has used since the server started has the new
+    /// password at once; any other gets it when one of its devices is used next.
+    ResetPassword {
+        /// The account.
+        name: String,
+        #[command(flatten)]
+        password: Password,
+        /// End its devices too.
+        #[arg(long)]
+        logout: bool,
+        /// Give up what only the old password opens: settings, device keys, backed-up keys. The account begins anew, and
+        /// its rooms open again once another member uses the server.
+        #[arg(long, conflicts_with = "logout")]
+        abandon_private_data: bool,
     },
 }
 
-pub(super) fn run(config: &Config, command: &Command) -> Result<(), Error> {
-    let Command::Add { name, password_stdin } = command;
-    let password = if *password_stdin { Some(read_line()?) } else { None };
-    ask(config, &Request::UserAdd { localpart: name.clone(), password })
+/// Where a password comes from.
+#[derive(Args)]
+pub(super) struct Password {
+    /// Read the password from standard input: arguments are visible to every process.
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+impl Password {
+    fn read(&self) -> Result<Option<SecretText>, Error> {
+        if self.password_stdin { read_line().map(Some) } else { Ok(None) }
+    }
+}
+
+pub(super) fn run(screen: &Screen, command: &Command) -> Result<(), Error> {
+    let name = String::clone;
+    screen.ask(&match command {
+        Command::List => Request::UserList,
+        Command::Add { name, password, admin } => {
+            Request::UserAdd { localpart: name.clone(), password: password.read()?, admin: *admin }
+        }
+        Command::Lock { name: of } => Request::UserLock { name: name(of), locked: true },
+        Command::Unlock { name: of } => Request::UserLock { name: name(of), locked: false },
+        Command::Suspend { name: of, undo } => Request::UserSuspend { name: name(of), suspended: !undo },
+        Command::Admin { name: of, undo } => Request::UserAdmin { name: name(of), admin: !undo },
+        Command::Deactivate { name: of, erase } => Request::UserDeactivate { name: name(of), erase: *erase },
+        Command::Logout { name: of } => Request::UserLogout { name: name(of) },
+        Command::ResetPassword { name: of, password, logout, abandon_private_data } => Request::UserResetPassword {
+            name: name(of),
+            password: password.read()?,
+            end_devices: *logout,
+            abandon: *abandon_private_data,
+        },
+    })
 }
 
 fn read_line() -> Result<SecretText, Error> {
