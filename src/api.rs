@@ -33,10 +33,12 @@ mod keys;
 mod login;
 mod media;
 mod membership;
+mod moderation;
 mod mutual_rooms;
 mod notifications;
 mod openid;
 mod page_request;
+mod pages;
 mod peeking;
 mod presence;
 mod profile;
@@ -53,6 +55,7 @@ mod shared_secret;
 mod sliding_sync;
 mod spaces;
 mod state;
+mod synapse;
 mod sync;
 mod thirdparty;
 mod threads;
@@ -117,6 +120,7 @@ fn families() -> Routes {
         login::routes,
         media::routes,
         membership::routes,
+        moderation::routes,
         mutual_rooms::routes,
         peeking::routes,
         notifications::routes,
@@ -137,9 +141,11 @@ fn families() -> Routes {
         spaces::routes,
         state::routes,
         sync::routes,
+        synapse::routes,
         thirdparty::routes,
         threads::routes,
         to_device::routes,
+        uiaa::routes,
         user_directory::routes,
         voip::routes,
         well_known::routes,

@@ -124,6 +124,10 @@ plain! {
     wrong_credentials: FORBIDDEN Forbidden;
     /// 403: the account was deactivated.
     user_deactivated: FORBIDDEN UserDeactivated;
+    /// 401: the account is locked; ruma adds that the client keeps what it has.
+    user_locked: UNAUTHORIZED UserLocked;
+    /// 403: the account is suspended and may not take part.
+    user_suspended: FORBIDDEN UserSuspended;
     /// 403: guests may not do this.
     guest_forbidden: FORBIDDEN GuestAccessForbidden;
     /// 401: this needs an access token.

@@ -11,10 +11,8 @@ use serde_json::json;
 
 use super::uiaa;
 use crate::{
-    accounts::vault::Fact,
     api::{Routes, Ruma, RumaRouter, Services, Session, json::Json, uiaa::Interactive},
     error::Error,
-    rooms::Change,
     secret::SecretText,
 };
 
@@ -48,28 +46,10 @@ async fn end(
     request: Ruma<Interactive<deactivate::Request>>,
 ) -> Result<deactivate::Response, Error> {
     let session = needed(request.session)?;
-    uiaa::password(&services, &session, "deactivate", request.body.auth).await?;
-    leave_everything(&services, &session).await;
-    services.engine.accounts.deactivate(session.account()).await?;
+    let Interactive { request, auth } = request.body;
+    uiaa::password(&services, &session, "deactivate", auth).await?;
+    services.engine.deactivate(&session.user_id, request.erase).await?;
     Ok(deactivate::Response::new(ThirdPartyIdRemovalStatus::Success))
-}
-
-/// Leaves every room. A room that cannot be left keeps a member whose account is gone: that does not keep it alive.
-async fn leave_everything(services: &Services, session: &Session) {
-    let rooms = &services.engine.rooms;
-    let user = &session.user_id;
-    for (id, entry) in &session.account().view().rooms {
-        if matches!(entry.fact, Fact::Left(_)) {
-            continue;
-        }
-        let left = async {
-            let room = rooms.reach(id, session.account()).await?;
-            rooms.put_out(&room, user, user, false, Change::default()).await
-        };
-        if let Err(error) = left.await {
-            crate::log::warn!("a room could not be left by an account that ends", reason = error.reason());
-        }
-    }
 }
 
 /// `GET /_matrix/client/v3/account/3pid`: no email address or phone number is ever stored.

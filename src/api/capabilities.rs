@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use ruma::api::client::discovery::get_capabilities::v3::{
-    Capabilities, ProfileFieldsCapability, Request, RoomVersionStability, RoomVersionsCapability,
+    AccountModerationCapability, Capabilities, ProfileFieldsCapability, Request, RoomVersionStability,
+    RoomVersionsCapability,
 };
 
 use serde_json::json;
@@ -18,12 +19,14 @@ pub(super) fn routes(router: Routes) -> Routes {
 }
 
 /// `GET /_matrix/client/v3/capabilities`
-async fn capabilities(services: Arc<Services>, _request: Ruma<Request>) -> Result<Json, Error> {
+async fn capabilities(services: Arc<Services>, request: Ruma<Request>) -> Result<Json, Error> {
     let rooms = &services.config.rooms;
     let versions = rooms.versions.iter().map(|version| (version.clone(), RoomVersionStability::Stable)).collect();
     let mut capabilities = Capabilities::new();
     capabilities.room_versions = RoomVersionsCapability::new(rooms.default_version.clone(), versions);
     capabilities.profile_fields = Some(ProfileFieldsCapability::new(true));
+    let is_admin = request.session.is_admin(&services)?;
+    capabilities.account_moderation = AccountModerationCapability::new(is_admin, is_admin);
     let mut capabilities = serde_json::to_value(&capabilities).map_err(|_| Error::internal())?;
     // What is as the specification's default has it, ruma leaves out; clients and people look for it.
     for (name, enabled) in [
@@ -31,7 +34,7 @@ async fn capabilities(services: Arc<Services>, _request: Ruma<Request>) -> Resul
         ("m.set_displayname", true),
         ("m.set_avatar_url", true),
         ("m.3pid_changes", false),
-        ("m.get_login_token", false),
+        ("m.get_login_token", true),
     ] {
         capabilities[name] = json!({ "enabled": enabled });
     }

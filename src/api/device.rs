@@ -94,10 +94,15 @@ async fn end(
 fn show(id: &DeviceId, device: &vault::Device) -> Value {
     let mut shown = json!({ "device_id": id });
     if device.seen_day > 0 {
-        shown["last_seen_ts"] = device.seen_day.saturating_mul(DAY).into();
+        shown["last_seen_ts"] = shown_day(device.seen_day).into();
     }
     if let Some(name) = &device.name {
         shown["display_name"] = name.as_str().into();
     }
     shown
+}
+
+/// A day as clients get it: milliseconds since the epoch.
+pub(super) fn shown_day(day: u64) -> u64 {
+    day.saturating_mul(DAY)
 }

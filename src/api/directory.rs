@@ -28,7 +28,11 @@ use serde_json::{Value, json};
 
 use crate::{
     accounts::Account,
-    api::{Routes, Ruma, RumaRouter, Services, json::Json, session::Scheme},
+    api::{
+        Routes, Ruma, RumaRouter, Services,
+        json::Json,
+        session::{Needs, Scheme},
+    },
     error::Error,
     rooms::directory::Search,
 };
@@ -122,7 +126,7 @@ async fn search_public_rooms(services: Arc<Services>, request: Ruma<search_rooms
 async fn list_public_rooms(State(services): State<Arc<Services>>, request: Request<Body>) -> Response {
     let answer = async {
         let request = request.map(|_| ());
-        let session = <AccessToken as Scheme>::session(&services, &request).await?;
+        let session = <AccessToken as Scheme>::session(&services, &request, Needs::Unlocked).await?;
         let request = request.map(|()| &[][..]);
         let asked = public_rooms::Request::try_from_http_request(request, &[] as &[&str])?;
         if asked.server.is_some_and(|server| server != services.engine.rooms.policy().server_name) {

@@ -76,7 +76,7 @@ fn find(services: &Services, user: &OwnedUserId) -> Result<Profile, Error> {
 }
 
 /// What a field becomes; the two that rooms repeat are texts, and an empty one is none.
-fn check(field: &str, value: Value) -> Result<Option<Value>, Error> {
+pub(super) fn check(field: &str, value: Value) -> Result<Option<Value>, Error> {
     match (field, value) {
         ("displayname" | "avatar_url", Value::Null) => Ok(None),
         ("displayname" | "avatar_url", Value::String(text)) if text.is_empty() => Ok(None),

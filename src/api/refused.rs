@@ -16,7 +16,7 @@ use ruma::api::{
         },
         appservice::{request_ping, set_room_visibility},
         discovery::{discover_policy_server, get_authorization_server_metadata},
-        session::{get_login_token, sso_login, sso_login_with_provider},
+        session::{sso_login, sso_login_with_provider},
         thirdparty::{
             get_location_for_protocol, get_location_for_room_alias, get_protocol, get_user_for_protocol,
             get_user_for_user_id,
@@ -55,12 +55,11 @@ fn third_party_ids(router: Routes) -> Routes {
         })
 }
 
-/// Single sign-on, OAuth 2.0 and login tokens: `GET /login` offers none of them.
+/// Single sign-on and OAuth 2.0: `GET /login` offers none of them.
 fn logins(router: Routes) -> Routes {
     router
         .refuse::<sso_login::v3::Request>(unrecognised)
         .refuse::<sso_login_with_provider::v3::Request>(unrecognised)
-        .refuse::<get_login_token::v1::Request>(unrecognised)
         .refuse::<get_authorization_server_metadata::v1::Request>(unrecognised)
 }
 

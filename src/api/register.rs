@@ -3,21 +3,18 @@
 use std::sync::Arc;
 
 use ruma::{
-    OwnedDeviceId,
-    api::client::{
-        account::{
-            check_registration_token_validity::v1 as validity,
-            get_username_availability::v3 as available,
-            register::{RegistrationKind, v3::Request},
-        },
-        uiaa::AuthType,
+    OwnedDeviceId, UserId,
+    api::client::account::{
+        check_registration_token_validity::v1 as validity,
+        get_username_availability::v3 as available,
+        register::{RegistrationKind, v3::Request},
     },
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::uiaa;
 use crate::{
-    accounts::{self, NewDevice},
+    accounts::{self, LoggedIn, NewDevice},
     api::{Routes, Ruma, RumaRouter, Services, json::Json, uiaa::Interactive},
     config::RegistrationMode as Mode,
     error::Error,
@@ -32,33 +29,24 @@ pub(super) fn routes(router: Routes) -> Routes {
 /// `POST /_matrix/client/v3/register`
 async fn register(services: Arc<Services>, request: Ruma<Interactive<Request>>) -> Result<Json, Error> {
     let (address, Interactive { request, auth }) = (request.address, request.body);
-    let flow = match services.config.registration.mode {
-        Mode::Closed => return Err(Error::forbidden("Registration is closed")),
-        _ if !matches!(request.kind, RegistrationKind::User) => {
-            return Err(Error::forbidden("There are no guests here"));
-        }
-        _ if request.login_type.is_some() => return Err(Error::bad_request("There are no application services")),
-        Mode::Token => AuthType::RegistrationToken,
-        Mode::Open => AuthType::Dummy,
-    };
-    // Upper case is folded, not refused: people type names as they write them.
-    let name = request.username.map(|name| name.to_ascii_lowercase());
+    if services.config.registration.mode == Mode::Closed {
+        return Err(Error::forbidden("Registration is closed"));
+    }
+    if !matches!(request.kind, RegistrationKind::User) {
+        return Err(Error::forbidden("There are no guests here"));
+    }
+    if request.login_type.is_some() {
+        return Err(Error::bad_request("There are no application services"));
+    }
+    let accounts = &services.engine.accounts;
+    let name = request.username.map(|name| accounts.folded(&name));
     if let Some(name) = &name {
-        services.engine.accounts.check_name(name)?;
+        check_name(&services, name)?;
     }
     if auth.is_some() {
         services.gate.pass(Kind::Registration, address)?;
     }
-    let proof = uiaa::registration(&services, flow.clone(), auth, |auth| {
-        let token = auth.token().unwrap_or_else(|| SecretText::new(String::new()));
-        if flow == AuthType::RegistrationToken {
-            let valid = services.registration.is_valid(&services.engine, &token)?;
-            if !valid {
-                return Err(Error::forbidden("The registration token is not valid"));
-            }
-        }
-        Ok(token)
-    })?;
+    let proof = uiaa::registration(&services, auth)?;
     let password = request.password.ok_or_else(|| Error::missing_param("The password is missing"))?;
     let device = if request.inhibit_login {
         None
@@ -66,26 +54,40 @@ async fn register(services: Arc<Services>, request: Ruma<Interactive<Request>>) 
         let name = request.initial_device_display_name;
         Some(new_device(request.device_id, name, request.refresh_token)?)
     };
-    let name = name.unwrap_or_else(|| free_name(&services));
+    let name = match name {
+        Some(name) => name,
+        // Who gets a random Matrix id must know another name to log in with.
+        None if accounts.policy().random_localpart => return Err(Error::missing_param("The user name is missing")),
+        None => free_name(&services),
+    };
     let (registration, clock) = (&services.registration, &services.engine.clock);
     let proof = (services.config.registration.mode == Mode::Token).then_some(&proof);
-    let made = services.engine.accounts.register(&name, SecretText::new(password), device, false, |house| {
+    let made = accounts.register(&name, SecretText::new(password), device, false, |house, _| {
         proof.map_or(Ok(Vec::new()), |token| registration.spend(house, clock.now(), token))
     });
     let (account, logged_in) = made.await.map_err(refused)?;
-    // ruma's type would write a null for the device that was not wanted.
-    let mut answer = json!({ "user_id": account.user_id });
+    Ok(Json(answer(&account.user_id, logged_in)))
+}
+
+/// What a registration answers. ruma's type writes a device id of `null` where there is none.
+fn answer(user: &UserId, logged_in: Option<LoggedIn>) -> Value {
+    let mut answer = json!({ "user_id": user });
     if let Some(logged_in) = logged_in {
         answer["device_id"] = json!(logged_in.device);
-        answer["access_token"] = logged_in.access.expose().into();
-        if let Some(token) = logged_in.refresh {
-            answer["refresh_token"] = token.expose().into();
-        }
-        if let Some(lifetime) = logged_in.expires_in {
-            answer["expires_in_ms"] = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX).into();
+        answer["access_token"] = json!(logged_in.access.expose());
+        if let (Some(refresh), Some(lifetime)) = (logged_in.refresh, logged_in.expires_in) {
+            answer["refresh_token"] = json!(refresh.expose());
+            answer["expires_in_ms"] = json!(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX));
         }
     }
-    Ok(Json(answer))
+    answer
+}
+
+/// Checks a name that somebody wants for himself. Names that begin with an underscore belong to the server and to
+/// bridges, by a convention older than this server.
+fn check_name(services: &Services, name: &str) -> Result<(), Error> {
+    services.engine.accounts.check_name(name)?;
+    if name.starts_with('_') { Err(Error::exclusive("The name belongs to the server")) } else { Ok(()) }
 }
 
 /// `GET /_matrix/client/v3/register/available`
@@ -96,7 +98,7 @@ async fn is_available(
     if services.config.registration.mode == Mode::Closed {
         return Err(Error::forbidden("Registration is closed"));
     }
-    services.engine.accounts.check_name(&request.body.username.to_ascii_lowercase())?;
+    check_name(&services, &services.engine.accounts.folded(&request.body.username))?;
     Ok(available::Response::new(true))
 }
 

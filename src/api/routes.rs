@@ -12,7 +12,11 @@ use axum::{
 };
 use ruma::api::{IncomingRequest, path_builder::PathBuilder};
 
-use super::{ruma::route_template, services::Services, session::Scheme};
+use super::{
+    ruma::route_template,
+    services::Services,
+    session::{Needs, Scheme},
+};
 use crate::error::Error;
 
 /// The router while families add themselves.
@@ -109,7 +113,7 @@ fn filter_of(method: Method) -> MethodFilter {
 fn refuser<S: Scheme>(method: Method, refusal: Refusal) -> MethodRouter<Arc<Services>> {
     on(filter_of(method), move |State(services): State<Arc<Services>>, request: Request<Body>| async move {
         let head = Request::from_parts(request.into_parts().0, ());
-        match S::session(&services, &head).await {
+        match S::session(&services, &head, Needs::Unlocked).await {
             Ok(_) => refusal().into_response(),
             Err(error) => error.into_response(),
         }

@@ -25,7 +25,7 @@ use crate::{
         gate, json,
         routes::{Routes, filter},
         services::Services,
-        session::{Party, Scheme},
+        session::{Needs, Party, Scheme},
     },
     error::Error,
     rate::{Hold, Seat, Source},
@@ -163,6 +163,7 @@ where
     F: Future<Output = Result<T, Error>> + Send + 'static,
     T: OutgoingResponse + 'static,
 {
+    let needs = Needs::of::<R>();
     on(
         filter::<R>(),
         move |State(services): State<Arc<Services>>,
@@ -170,7 +171,7 @@ where
               request: Request<Body>| async move {
             let answer = async {
                 let path = path.map_err(|_| unreadable())?;
-                let mut request = read::<R>(&services, &path, request).await?;
+                let mut request = read::<R>(&services, &path, request, needs).await?;
                 let seat = request.seat.take();
                 let answer = async move { Ok(seated(respond(handler(services, request).await?)?, seat)) };
                 if waits::<R>() { answer.await } else { finish(answer).await }
@@ -203,6 +204,7 @@ where
     H: Fn(Arc<Services>, Ruma<R>, Unread) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<Body>, Error>> + Send + 'static,
 {
+    let needs = Needs::of::<R>();
     on(
         filter::<R>(),
         move |State(services): State<Arc<Services>>,
@@ -212,7 +214,7 @@ where
                 let path = path.map_err(|_| unreadable())?;
                 let (parts, body) = request.into_parts();
                 let unread = Unread { headers: parts.headers.clone(), body };
-                let mut request = read::<R>(&services, &path, Request::from_parts(parts, Body::empty())).await?;
+                let mut request = read::<R>(&services, &path, Request::from_parts(parts, Body::empty()), needs).await?;
                 let seat = request.seat.take();
                 Ok(seated(handler(services, request, unread).await?, seat))
             };
@@ -227,14 +229,19 @@ fn unreadable() -> Error {
 }
 
 /// Authenticates and counts before the body is read, so that strangers cannot make the server collect bodies.
-async fn read<R>(services: &Services, path: &RawPathParams, request: Request<Body>) -> Result<Ruma<R>, Error>
+async fn read<R>(
+    services: &Services,
+    path: &RawPathParams,
+    request: Request<Body>,
+    needs: Needs,
+) -> Result<Ruma<R>, Error>
 where
     R: IncomingRequest<Authentication: Scheme>,
 {
     let (parts, body) = request.into_parts();
     let head = Request::from_parts(parts, ());
     let (gate, address) = (&services.gate, gate::address(&head));
-    let session = <R::Authentication as Scheme>::session(services, &head).await?;
+    let session = <R::Authentication as Scheme>::session(services, &head, needs).await?;
     let caller = session.user().map_or(address, |user| gate.sources().account(user.as_str()));
     let seat = gate.enter(caller)?;
     if let Some(kind) = gate::kind::<R>() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ruma::{
-    CanonicalJsonObject, OwnedEventId, RoomId,
+    CanonicalJsonObject, EventId, OwnedEventId, RoomId,
     api::client::{
         message::send_message_event::v3 as send,
         redact::redact_event::v3 as redact,
@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::delayed::{self, Delayable, Later};
 use crate::{
+    accounts::Standing,
     api::{Routes, Ruma, RumaRouter, Services, Session, json::Json},
     error::Error,
     event::{Draft, build::content_from},
@@ -67,11 +68,22 @@ async fn send_event(services: Arc<Services>, request: Ruma<Delayable<send::Reque
 async fn redact_event(services: Arc<Services>, request: Ruma<redact::Request>) -> Result<redact::Response, Error> {
     let redact::Request { room_id, event_id, txn_id, reason, .. } = request.body;
     let transaction = transaction(&request.session, &txn_id)?;
+    if request.session.standing == Standing::Suspended {
+        own(&services, &request.session, &room_id, &event_id).await?;
+    }
     let reason = reason.map(|reason| ("reason".to_owned(), CanonicalJsonValue::String(reason)));
     let content: CanonicalJsonObject = reason.into_iter().collect();
     let draft = Draft::message(&room_id, &request.session.user_id, "m.room.redaction", content);
     let draft = Draft { redacts: Some(event_id), ..draft };
     Ok(redact::Response::new(put(&services, &request.session, &room_id, draft, transaction).await?))
+}
+
+/// Fails unless the event is one's own: others' events are not for a suspended account to redact.
+async fn own(services: &Services, session: &Session, room: &RoomId, event: &EventId) -> Result<(), Error> {
+    let view = services.engine.rooms.joined(room, session.account()).await?.view();
+    let said = view.entry(event).map(|entry| entry.sender().to_owned());
+    let by = said.or_else(|| view.state.find_id(event).map(|event| event.sender().to_owned()));
+    if by == Some(session.user_id.clone()) { Ok(()) } else { Err(Error::user_suspended("The account is suspended")) }
 }
 
 async fn put(

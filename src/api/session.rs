@@ -1,6 +1,7 @@
 //! Who is asking: what an access token stands for, and how an endpoint type says whether it needs one.
 
 mod authenticated;
+mod standing;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -13,9 +14,12 @@ use ruma::{
     },
 };
 
-pub use self::authenticated::{Authenticated, Under};
+pub use self::{
+    authenticated::{Authenticated, Under},
+    standing::Needs,
+};
 use crate::{
-    accounts::{self, Account, Accounts},
+    accounts::{self, Account, Accounts, Standing},
     api::{count, gate, services::Services},
     error::Error,
     rate::Source,
@@ -36,6 +40,8 @@ pub struct Session {
     pub inner: accounts::Session,
     /// Whom the request comes from by its address.
     pub address: Source,
+    /// How the account stood when the request came.
+    pub standing: Standing,
 }
 
 impl Session {
@@ -44,12 +50,22 @@ impl Session {
     pub fn account(&self) -> &Arc<Account> {
         &self.inner.account
     }
+
+    /// Whether the account administers the server.
+    pub fn is_admin(&self, services: &Services) -> Result<bool, Error> {
+        Ok(services.engine.accounts.entry(&self.user_id)?.is_some_and(|entry| entry.admin))
+    }
+
+    /// Fails for who does not administer the server.
+    pub fn check_admin(&self, services: &Services) -> Result<(), Error> {
+        if self.is_admin(services)? { Ok(()) } else { Err(Error::forbidden("You are not an administrator")) }
+    }
 }
 
 impl From<accounts::Session> for Session {
     fn from(inner: accounts::Session) -> Self {
         let (user_id, device_id) = (inner.account.user_id.clone(), inner.device.clone());
-        Self { user_id, device_id, inner, address: Source::default() }
+        Self { user_id, device_id, inner, address: Source::default(), standing: Standing::Good }
     }
 }
 
@@ -110,37 +126,46 @@ pub trait Scheme: AuthScheme {
     /// `Session` where a token is needed, `Option<Session>` where it is welcome, `()` where it is ignored.
     type Session: Party + Send + 'static;
 
-    /// Reads the token of `request`, if the scheme has one, and looks it up.
-    fn session(services: &Services, request: &Request<()>)
-    -> impl Future<Output = Result<Self::Session, Error>> + Send;
+    /// Reads the token of `request`, if the scheme has one, looks it up, and sees whether its account stands as the
+    /// endpoint needs.
+    fn session(
+        services: &Services,
+        request: &Request<()>,
+        needs: Needs,
+    ) -> impl Future<Output = Result<Self::Session, Error>> + Send;
+}
+
+async fn admit(services: &Services, request: &Request<()>, token: String, needs: Needs) -> Result<Session, Error> {
+    let session = services.sessions.session(&SecretText::new(token)).await?;
+    let standing = services.engine.accounts.standing(session.account())?;
+    needs.check(standing)?;
+    count::note(services, request, &session);
+    Ok(Session { address: gate::address(request), standing, ..session })
 }
 
 impl Scheme for AccessToken {
     type Session = Session;
 
-    async fn session(services: &Services, request: &Request<()>) -> Result<Session, Error> {
-        let token = SecretText::new(Self::extract_authentication(request)?);
-        let session = services.sessions.session(&token).await?;
-        count::note(services, request, &session);
-        Ok(Session { address: gate::address(request), ..session })
+    async fn session(services: &Services, request: &Request<()>, needs: Needs) -> Result<Session, Error> {
+        admit(services, request, Self::extract_authentication(request)?, needs).await
     }
 }
 
 impl Scheme for AccessTokenOptional {
     type Session = Option<Session>;
 
-    async fn session(services: &Services, request: &Request<()>) -> Result<Option<Session>, Error> {
-        let Some(token) = Self::extract_authentication(request)? else { return Ok(None) };
-        let session = services.sessions.session(&SecretText::new(token)).await?;
-        count::note(services, request, &session);
-        Ok(Some(Session { address: gate::address(request), ..session }))
+    async fn session(services: &Services, request: &Request<()>, needs: Needs) -> Result<Option<Session>, Error> {
+        match Self::extract_authentication(request)? {
+            Some(token) => admit(services, request, token, needs).await.map(Some),
+            None => Ok(None),
+        }
     }
 }
 
 impl Scheme for NoAccessToken {
     type Session = ();
 
-    async fn session(_services: &Services, _request: &Request<()>) -> Result<(), Error> {
+    async fn session(_services: &Services, _request: &Request<()>, _needs: Needs) -> Result<(), Error> {
         Ok(())
     }
 }
@@ -148,7 +173,7 @@ impl Scheme for NoAccessToken {
 impl Scheme for NoAuthentication {
     type Session = ();
 
-    async fn session(_services: &Services, _request: &Request<()>) -> Result<(), Error> {
+    async fn session(_services: &Services, _request: &Request<()>, _needs: Needs) -> Result<(), Error> {
         Ok(())
     }
 }
@@ -157,7 +182,7 @@ impl Scheme for AppserviceTokenOptional {
     type Session = ();
 
     /// There are no application services, so registration and login ignore any token.
-    async fn session(_services: &Services, _request: &Request<()>) -> Result<(), Error> {
+    async fn session(_services: &Services, _request: &Request<()>, _needs: Needs) -> Result<(), Error> {
         Ok(())
     }
 }
@@ -166,8 +191,7 @@ impl Scheme for AppserviceToken {
     type Session = ();
 
     /// There are no application services: a token that is known is somebody's else, and the endpoint says so.
-    async fn session(services: &Services, request: &Request<()>) -> Result<(), Error> {
-        let token = SecretText::new(Self::extract_authentication(request)?);
-        services.sessions.session(&token).await.map(|_| ())
+    async fn session(services: &Services, request: &Request<()>, needs: Needs) -> Result<(), Error> {
+        admit(services, request, Self::extract_authentication(request)?, needs).await.map(|_| ())
     }
 }

@@ -110,9 +110,11 @@ async fn make(services: Arc<Services>, request: Wanted) -> Result<Value, Error> 
     let (device, password) = (new_device(None, None, false)?, SecretText::new(request.password));
     let shown = request.displayname.filter(|shown| !shown.is_empty());
     let profile = shown.map(|shown| Profile([("displayname".to_owned(), Value::String(shown))].into()));
-    let change = profile.map(|profile| HouseChange::Profile(name.clone(), Some(profile)));
     let accounts = &services.engine.accounts;
-    let made = accounts.register(&name, password, Some(device), request.admin, |_| Ok(Vec::from_iter(change)));
+    let made = accounts.register(&name, password, Some(device), request.admin, |_, localpart| {
+        let change = profile.map(|profile| HouseChange::Profile(localpart.to_owned(), Some(profile)));
+        Ok(Vec::from_iter(change))
+    });
     let (account, logged_in) = made.await?;
     let logged_in = logged_in.ok_or_else(Error::internal)?;
     Ok(json!({

@@ -37,6 +37,7 @@ async fn search(services: Arc<Services>, request: Ruma<Request>) -> Result<Respo
         let Some(user) = localpart(&services, name) else { continue };
         let hidden = user == request.session.user_id
             || known.as_ref().is_some_and(|known| !known.contains(&user))
+            || entry.locked
             || !services.engine.journals.slots.contains(&entry.slot);
         if let Some(rank) = rank(&house, &user, &term).filter(|_| !hidden) {
             found.push((rank, user));

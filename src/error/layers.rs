@@ -61,6 +61,7 @@ impl From<accounts::Error> for Error {
             E::Forbidden => Self::wrong_credentials("Wrong user name or password"),
             E::UnknownToken => Self::unknown_token(false),
             E::SoftLogout => Self::unknown_token(true),
+            E::Locked => Self::user_locked("The account is locked"),
             E::Taken => Self::user_in_use("The user name is taken"),
             E::InvalidName => Self::invalid_username("The user name is not allowed"),
             E::WeakPassword => Self::weak_password("The password is too easy to guess"),
@@ -78,7 +79,6 @@ impl From<sliding::Error> for Error {
         use sliding::Error as E;
         match error {
             E::UnknownPos => Self::unknown_pos("The position is not known any more"),
-            E::TokenEnded => Self::unknown_token(false),
             E::Malformed => Self::bad_json("Not a sliding sync request"),
             E::TooMuch => Self::invalid_param("The request asks for too much"),
             E::Account(error) => error.into(),
@@ -143,6 +143,7 @@ impl From<delayed::Error> for Error {
             E::TooLong => Self::delay_too_long(delayed::MOST_DELAY),
             E::TooMany => Self::too_many_delayed(),
             E::NotFound => Self::not_found("No such event waits to be sent"),
+            E::Barred => Self::user_suspended("The account may not take part"),
             E::Room(error) => error.into(),
             E::Journal(error) => error.into(),
         }
@@ -188,7 +189,6 @@ impl From<sync::classic::Error> for Error {
     fn from(error: sync::classic::Error) -> Self {
         use sync::classic::Error as E;
         match error {
-            E::Ended => Self::unknown_token(false),
             E::Since => Self::invalid_param("This is no sync token of this device"),
             E::Filter => Self::invalid_param("This is no filter of this account"),
             E::House(error) => error.into(),

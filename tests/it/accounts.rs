@@ -1,5 +1,12 @@
 //! Registration, login, sessions, passwords and devices, over HTTP and over restarts.
 
+mod erase;
+mod login;
+mod moderation;
+mod random;
+mod reset;
+mod synapse;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -25,10 +32,15 @@ async fn an_account_is_made_and_found_again() {
     let second = server.login(&alice).await;
     assert_ne!(second.device_id, alice.device_id);
     alice.post("logout", &json!({})).await.ok();
-    alice.get("account/whoami").await.refused(401, "M_UNKNOWN_TOKEN");
+    // What ended is not to be kept: a soft logout is for tokens that refresh.
+    let ended = alice.get("account/whoami").await;
+    ended.refused(401, "M_UNKNOWN_TOKEN");
+    assert_eq!(ended.json()["soft_logout"].as_bool(), None);
     second.get("account/whoami").await.ok();
     server.restart().await;
-    alice.get("account/whoami").await.refused(401, "M_UNKNOWN_TOKEN");
+    let ended = alice.get("account/whoami").await;
+    ended.refused(401, "M_UNKNOWN_TOKEN");
+    assert_eq!(ended.json()["soft_logout"].as_bool(), None);
     second.get("account/whoami").await.ok();
     let third = server.login(&alice).await;
     third.send("POST", "logout/all", b"").await.ok();
@@ -58,6 +70,8 @@ async fn registration_probes_are_asked_for_a_flow() {
     let body = json!({"username": "a b", "auth": {"type": "m.login.dummy"}});
     server.post(REGISTER, &body).await.refused(400, "M_INVALID_USERNAME");
     server.post(REGISTER, &json!({"auth": {"type": "m.login.dummy"}})).await.refused(400, "M_MISSING_PARAM");
+    let reserved = json!({"username": "_bridge_bob", "auth": {"type": "m.login.dummy"}});
+    server.post(REGISTER, &reserved).await.refused(400, "M_EXCLUSIVE");
     server.post(&format!("{REGISTER}?kind=guest"), &json!({})).await.refused(403, "M_FORBIDDEN");
     let available = |name: &str| format!("{REGISTER}/available?username={name}");
     assert_eq!(server.get(&available("bob")).await.ok(), json!({"available": true}));
@@ -98,7 +112,8 @@ async fn logging_in_takes_every_form_and_tells_nobody_who_exists() {
         let unknown = server.post(LOGIN, &login(user, "wrong")).await;
         assert_eq!((unknown.status, &unknown.body), (403, &wrong.body));
     }
-    server.post(LOGIN, &json!({"type": "m.login.token", "token": "x"})).await.refused(400, "M_UNKNOWN");
+    server.post(LOGIN, &json!({"type": "m.login.token", "token": "x"})).await.refused(403, "M_FORBIDDEN");
+    server.post(LOGIN, &json!({"type": "m.login.sso", "token": "x"})).await.refused(400, "M_UNKNOWN");
     server.post(LOGIN, &json!({})).await.refused(400, "M_BAD_JSON");
 }
 
@@ -191,7 +206,7 @@ async fn the_first_token_stays_the_same() {
 #[tokio::test]
 async fn administrators_make_accounts() {
     let server = TestServer::open().await;
-    let add = || lethe::admin::Request::UserAdd { localpart: "alice".to_owned(), password: None };
+    let add = || lethe::admin::Request::UserAdd { localpart: "alice".to_owned(), password: None, admin: false };
     let lines = administer(&server, add()).await;
     let password = lines[1].strip_prefix("Password: ").expect("a password");
     assert_eq!(server.post(LOGIN, &login("alice", password)).await.ok()["user_id"], "@alice:localhost");
@@ -253,6 +268,19 @@ async fn a_deactivated_account_leaves_and_is_gone() {
 }
 
 #[tokio::test]
+async fn after_the_last_account_the_server_begins_anew() {
+    let mut server = TestServer::open().await;
+    let alice = server.register("alice").await;
+    alice.post("account/deactivate", &json!({"auth": alice.auth(), "erase": true})).await.ok();
+    server.restart().await;
+    let again = json!({"username": "alice", "password": "another password", "auth": {"type": "m.login.dummy"}});
+    server.post(REGISTER, &again).await.refused(400, "M_USER_IN_USE");
+    let bob = server.register("bob").await;
+    server.restart().await;
+    bob.get("account/whoami").await.ok();
+}
+
+#[tokio::test]
 async fn a_shared_secret_registers() {
     let server = TestServer::open_with("shared_secret = \"shared_secret\"").await;
     let path = "/_synapse/admin/v1/register";
@@ -265,11 +293,41 @@ async fn a_shared_secret_registers() {
 
 /// The lines of the server's answer to its administrator.
 async fn administer(server: &TestServer, request: lethe::admin::Request) -> Vec<String> {
+    match ask(server, request).await {
+        lethe::admin::Answer::Done { lines, .. } => lines,
+        lethe::admin::Answer::Failed { reason, .. } => panic!("{reason}"),
+    }
+}
+
+/// What the server answers its administrator's program.
+async fn administer_data(server: &TestServer, request: lethe::admin::Request) -> Value {
+    match ask(server, request).await {
+        lethe::admin::Answer::Done { data, .. } => data,
+        lethe::admin::Answer::Failed { reason, .. } => panic!("{reason}"),
+    }
+}
+
+/// Whether what the administrator asked can be done later; it cannot now.
+async fn refused_until(server: &TestServer, request: lethe::admin::Request) -> bool {
+    match ask(server, request).await {
+        lethe::admin::Answer::Done { lines, .. } => panic!("{lines:?}"),
+        lethe::admin::Answer::Failed { later, .. } => later,
+    }
+}
+
+async fn ask(server: &TestServer, request: lethe::admin::Request) -> lethe::admin::Answer {
     let mut config = lethe::config::Config::default();
     config.storage.data = server.directory.path().join("data");
     let asked = tokio::task::spawn_blocking(move || lethe::admin::ask(&config, &request));
-    match asked.await.expect("no panic").expect("answered") {
-        lethe::admin::Answer::Done { lines } => lines,
-        lethe::admin::Answer::Failed { reason } => panic!("{reason}"),
-    }
+    asked.await.expect("no panic").expect("answered")
+}
+
+/// An administrator's account with a device.
+pub async fn administrator(server: &TestServer, name: &str) -> Client {
+    let password = format!("the password of {name}");
+    let secret = lethe::secret::SecretText::new(password.clone());
+    let request = lethe::admin::Request::UserAdd { localpart: name.to_owned(), password: Some(secret), admin: true };
+    administer(server, request).await;
+    let answer = server.post(LOGIN, &login(name, &password)).await.ok();
+    Client::new(server, &answer, password)
 }

@@ -98,7 +98,6 @@ async fn features_that_are_not_here_are_refused_as_the_specification_says() {
     for path in ["/_matrix/client/v1/auth_metadata", "/_matrix/client/v3/login/sso/redirect?redirectUrl=http://x"] {
         server.get(path).await.refused(404, "M_UNRECOGNIZED");
     }
-    alice.post("/_matrix/client/v1/login/get_token", &json!({})).await.refused(404, "M_UNRECOGNIZED");
     server.get("/.well-known/matrix/policy_server").await.refused(404, "M_NOT_FOUND");
     let service = "/_matrix/client/v1/appservice/bridge/ping";
     alice.post(service, &json!({})).await.refused(403, "M_FORBIDDEN");

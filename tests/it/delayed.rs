@@ -165,6 +165,38 @@ async fn what_waits_is_bounded_and_needs_a_room() {
 }
 
 #[tokio::test]
+async fn who_is_suspended_meanwhile_says_nothing() {
+    let server = TestServer::open().await;
+    let root = crate::accounts::administrator(&server, "root").await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let room = open_room(&[&alice, &bob]).await;
+    let moderate = |what: &str, field: &str, on: bool| {
+        let path = format!("/_matrix/client/v1/admin/{what}/{}", encode(&alice.user_id));
+        let (root, body) = (&root, json!({ field: on }));
+        async move { root.put(&path, &body).await.ok() }
+    };
+    for (what, field) in [("suspend", "suspended"), ("lock", "locked")] {
+        set_later(&alice, &room, what, 1000).await;
+        let by_hand = set_later(&alice, &room, &format!("{what} byhand"), 2000).await;
+        moderate(what, field, true).await;
+        say_later(&alice, &room, "x", "1000")
+            .await
+            .refused(if what == "lock" { 401 } else { 403 }, &format!("M_USER_{}", field.to_uppercase()));
+        pass(&server, 1000).await;
+        server.post(&format!("{EVENTS}/{by_hand}/send"), &json!({})).await.refused(403, "M_USER_SUSPENDED");
+        moderate(what, field, false).await;
+        pass(&server, 10_000).await;
+        // It was refused, not put off: what she wanted then is not wanted now.
+        state(&bob, &room, what).await.refused(404, "M_NOT_FOUND");
+        state(&bob, &room, &format!("{what} byhand")).await.refused(404, "M_NOT_FOUND");
+        assert!(pending(&alice).await.is_empty());
+    }
+    set_later(&alice, &room, "free", 1000).await;
+    pass(&server, 1000).await;
+    state(&bob, &room, "free").await.ok();
+}
+
+#[tokio::test]
 async fn what_waits_survives_a_restart_in_its_senders_vault() {
     let mut server = TestServer::open().await;
     let (alice, bob) = (server.register("alice").await, server.register("bob").await);

@@ -56,9 +56,10 @@ async fn versions_are_listed() {
 #[tokio::test]
 async fn every_version_of_a_path_answers() {
     let server = TestServer::start().await;
+    let flows = json!([{"type": "m.login.password"}, {"type": "m.login.token", "get_login_token": true}]);
     for path in ["/_matrix/client/r0/login", "/_matrix/client/v3/login", "/_matrix/client/v3/login/"] {
         let answer = server.get(path).await;
-        assert_eq!(answer.json(), json!({"flows": [{"type": "m.login.password"}]}), "{path}");
+        assert_eq!(answer.json(), json!({"flows": flows}), "{path}");
     }
     let head = server.send("HEAD", "/_matrix/client/v3/login", &[], b"").await;
     assert_eq!((head.status, head.body.len()), (200, 0));

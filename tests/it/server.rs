@@ -84,6 +84,12 @@ impl TestServer {
         self.server = Some(server);
     }
 
+    /// As [`TestServer::restart`], with other settings.
+    pub(crate) async fn reconfigure(&mut self, toml: &str) {
+        toml.clone_into(&mut self.toml);
+        self.restart().await;
+    }
+
     /// A new account of this name, with a device.
     pub(crate) async fn register(&self, name: &str) -> Client {
         let password = format!("the password of {name}");

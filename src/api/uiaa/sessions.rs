@@ -60,6 +60,18 @@ impl Sessions {
         if entry.purpose == *purpose { entry.proof.clone() } else { None }
     }
 
+    /// What the session `id` is for, while it goes on.
+    pub(super) fn purpose(&self, services: &Services, id: &str) -> Option<Purpose> {
+        let mut sessions = self.0.lock();
+        tidy(&mut sessions, services.clock.monotonic());
+        sessions.get(id).map(|entry| entry.purpose.clone())
+    }
+
+    /// Ends a session: what was proven in it counts no more.
+    pub(super) fn end(&self, id: Option<String>) {
+        id.and_then(|id| self.0.lock().remove(&id));
+    }
+
     /// Notes a proof in the session that a client is in.
     pub(super) fn prove(&self, services: &Services, purpose: &Purpose, session: Option<String>, proof: SecretText) {
         let Some(session) = session else { return };
