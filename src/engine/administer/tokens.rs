@@ -92,7 +92,7 @@ impl Engine {
             change(&mut token);
             token.expires = token.expires.map(|end| to_the_hour(Timestamp(end)));
             changed = Some(token.clone());
-            Ok(vec![HouseChange::Token(text.to_owned(), Some(token))])
+            Ok::<_, Error>(vec![HouseChange::Token(text.to_owned(), Some(token))])
         };
         self.house.try_change(decide).await?;
         changed.map(|token| self.shown_token(text, &token)).ok_or(Error::UnknownToken)
@@ -101,9 +101,9 @@ impl Engine {
     /// Revokes a token.
     pub async fn revoke_token(&self, text: &str) -> Result<(), Error> {
         self.tokens_house()?;
-        let decide = |house: &HouseLedger| match house.tokens.contains_key(text) {
-            true => Ok(vec![HouseChange::Token(text.to_owned(), None)]),
-            false => Err(Error::UnknownToken),
+        let decide = |house: &HouseLedger| {
+            house.tokens.get(text).ok_or(Error::UnknownToken)?;
+            Ok::<_, Error>(vec![HouseChange::Token(text.to_owned(), None)])
         };
         self.house.try_change(decide).await
     }
