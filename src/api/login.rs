@@ -97,10 +97,9 @@ async fn refresh(services: Arc<Services>, request: Ruma<refreshing::Request>) ->
     let token = SecretText::new(request.body.refresh_token);
     let logged_in = services.engine.accounts.refresh(token.expose()).await?;
     let mut response = refreshing::Response::new(logged_in.access.expose().to_owned());
-    response.refresh_token = logged_in.refresh.map(|token| token.expose().to_owned());
     response.expires_in_ms = logged_in.expires_in;
     // It stays the same (keys.md M21); clients that look for the next one find it.
-    response.refresh_token = Some(token.expose().to_owned());
+    response.refresh_token = logged_in.refresh.map(|token| token.expose().to_owned());
     Ok(response)
 }
 
