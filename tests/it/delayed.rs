@@ -177,7 +177,7 @@ async fn who_is_suspended_meanwhile_says_nothing() {
     };
     for (what, field) in [("suspend", "suspended"), ("lock", "locked")] {
         set_later(&alice, &room, what, 1000).await;
-        let by_hand = set_later(&alice, &room, &format!("{what} byhand"), 2000).await;
+        let by_hand = set_later(&alice, &room, &format!("{what}-byhand"), 2000).await;
         moderate(what, field, true).await;
         say_later(&alice, &room, "x", "1000")
             .await
@@ -188,7 +188,7 @@ async fn who_is_suspended_meanwhile_says_nothing() {
         pass(&server, 10_000).await;
         // It was refused, not put off: what she wanted then is not wanted now.
         state(&bob, &room, what).await.refused(404, "M_NOT_FOUND");
-        state(&bob, &room, &format!("{what} byhand")).await.refused(404, "M_NOT_FOUND");
+        state(&bob, &room, &format!("{what}-byhand")).await.refused(404, "M_NOT_FOUND");
         assert!(pending(&alice).await.is_empty());
     }
     set_later(&alice, &room, "free", 1000).await;

@@ -188,7 +188,7 @@ async fn capabilities_are_spelled_out() {
         ("m.set_avatar_url", true),
         ("m.profile_fields", true),
         ("m.3pid_changes", false),
-        ("m.get_login_token", false),
+        ("m.get_login_token", true),
     ] {
         assert_eq!(can[name]["enabled"], enabled, "{name}");
     }
