@@ -47,23 +47,23 @@ impl Administrator {
             Request::UserAdd { localpart, password, admin } => self.add_user(&localpart, password, admin).await,
             Request::UserLock { name, locked } => {
                 engine.note(&engine.named(&name)?.user, |entry| entry.locked = locked).await?;
-                done()
+                Ok(done())
             }
             Request::UserSuspend { name, suspended } => {
                 engine.note(&engine.named(&name)?.user, |entry| entry.suspended = suspended).await?;
-                done()
+                Ok(done())
             }
             Request::UserAdmin { name, admin } => {
                 engine.note(&engine.named(&name)?.user, |entry| entry.admin = admin).await?;
-                done()
+                Ok(done())
             }
             Request::UserDeactivate { name, erase } => {
                 engine.deactivate(&engine.named(&name)?.user, erase).await?;
-                done()
+                Ok(done())
             }
             Request::UserLogout { name } => {
                 engine.logout(&engine.named(&name)?.user).await?;
-                done()
+                Ok(done())
             }
             Request::UserResetPassword { name, password, end_devices, abandon } => {
                 self.reset(&name, password, end_devices, abandon).await
@@ -81,7 +81,7 @@ impl Administrator {
             Request::TokenList => Ok(listed("tokens", &engine.tokens()?, token_line)),
             Request::TokenRevoke { token } => {
                 engine.revoke_token(&token).await?;
-                done()
+                Ok(done())
             }
         }
     }
@@ -139,13 +139,11 @@ impl Administrator {
 
     /// The password, or a passphrase that the answer shows once.
     fn or_proposed(&self, password: Option<SecretText>) -> (SecretText, Option<SecretText>) {
-        match password {
-            Some(password) => (password, None),
-            None => {
-                let proposed = SecretText::new(passphrase(self.0.journals.random.as_ref()));
-                (proposed.clone(), Some(proposed))
-            }
+        if let Some(password) = password {
+            return (password, None);
         }
+        let proposed = SecretText::new(passphrase(self.0.journals.random.as_ref()));
+        (proposed.clone(), Some(proposed))
     }
 }
 
@@ -155,8 +153,8 @@ const WAITS: &str = "The account is cold. It gets this password when one of its 
                      and a seized disk opens with it. With --abandon-private-data it is replaced at once, and what \
                      only it opened is lost.";
 
-fn done() -> Result<Said, Error> {
-    Ok((Vec::new(), json!({})))
+fn done() -> Said {
+    (Vec::new(), json!({}))
 }
 
 fn show_proposed(proposed: Option<SecretText>, lines: &mut Vec<String>, data: &mut Value) {

@@ -46,7 +46,7 @@ async fn create(call: Call) -> Result<Value, Error> {
         let length = length.ok_or_else(|| Error::invalid_param("The length is not 1 to 64"))?;
         text = Some(random_text(&call, length));
     }
-    let (uses, expires) = (call.field("uses_allowed")?, end(&call)?.flatten());
+    let (uses, expires) = (call.field("uses_allowed")?, end(&call)?.and_then(|End(end)| end));
     Ok(shown(&call.services.engine.create_token(NewToken { text, uses, expires }).await?))
 }
 
@@ -59,7 +59,7 @@ async fn change(call: Call) -> Result<Value, Error> {
         if sets_uses {
             token.left = uses;
         }
-        if let Some(end) = end {
+        if let Some(End(end)) = end {
             token.expires = end.map(|end| end.0);
         }
     });
@@ -72,8 +72,11 @@ async fn revoke(call: Call) -> Result<Value, Error> {
     Ok(json!({}))
 }
 
+/// When a token ends; never when empty.
+struct End(Option<Timestamp>);
+
 /// When the token ends, if the body says so: an absent field says nothing, null says never.
-fn end(call: &Call) -> Result<Option<Option<Timestamp>>, Error> {
+fn end(call: &Call) -> Result<Option<End>, Error> {
     if !call.body.contains_key("expiry_time") {
         return Ok(None);
     }
@@ -81,7 +84,7 @@ fn end(call: &Call) -> Result<Option<Option<Timestamp>>, Error> {
     if end.is_some_and(|end| end <= call.services.clock.now().0) {
         return Err(Error::invalid_param("The token would have ended already"));
     }
-    Ok(Some(end.map(Timestamp)))
+    Ok(Some(End(end.map(Timestamp))))
 }
 
 fn random_text(call: &Call, length: usize) -> String {

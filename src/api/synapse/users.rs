@@ -1,5 +1,7 @@
 //! Accounts.
 
+use std::future::ready;
+
 use axum::routing::MethodFilter;
 use ruma::{OwnedUserId, UserId};
 use serde_json::{Value, json};
@@ -21,8 +23,8 @@ const POST: MethodFilter = MethodFilter::POST;
 pub(super) fn routes(router: Routes) -> Routes {
     let at = |path: &str| format!("/_synapse/admin/{path}");
     router
-        .route(&at("v2/users"), operation(GET, |call| list(call, false)))
-        .route(&at("v3/users"), operation(GET, |call| list(call, true)))
+        .route(&at("v2/users"), operation(GET, |call: Call| ready(list(&call, false))))
+        .route(&at("v3/users"), operation(GET, |call: Call| ready(list(&call, true))))
         .route(&at("v2/users/{p4}"), operation(GET, show).merge(operation(PUT, put)))
         .route(&at("v1/users/{p4}/admin"), operation(GET, is_admin).merge(operation(PUT, set_admin)))
         .route(&at("v1/deactivate/{p4}"), operation(POST, deactivate))
@@ -36,7 +38,7 @@ pub(super) fn routes(router: Routes) -> Routes {
 
 /// `GET /_synapse/admin/v2/users` and `v3`, which understands `deactivated` differently. Who ended is not listed: his name is
 /// not kept.
-async fn list(call: Call, only_deactivated: bool) -> Result<Value, Error> {
+fn list(call: &Call, only_deactivated: bool) -> Result<Value, Error> {
     let text = |name: &str| call.query.get(name).filter(|text| !text.is_empty()).map(|text| text.to_lowercase());
     let (id, name) = (text("user_id"), text("name"));
     let (admins, locked) = (call.flag("admins")?, call.flag("locked")?.unwrap_or(false));

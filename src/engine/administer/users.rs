@@ -15,6 +15,7 @@ use crate::{
 };
 
 /// An account as administrators see it.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each shown by its name")]
 #[derive(Clone, Serialize)]
 pub struct UserShown {
     /// Its Matrix id.
