@@ -323,7 +323,7 @@ async fn ask(server: &TestServer, request: lethe::admin::Request) -> lethe::admi
 }
 
 /// An administrator's account with a device.
-pub async fn administrator(server: &TestServer, name: &str) -> Client {
+pub(crate) async fn administrator(server: &TestServer, name: &str) -> Client {
     let password = format!("the password of {name}");
     let secret = lethe::secret::SecretText::new(password.clone());
     let request = lethe::admin::Request::UserAdd { localpart: name.to_owned(), password: Some(secret), admin: true };

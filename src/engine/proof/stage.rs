@@ -396,15 +396,7 @@ impl Stage {
             }
             Step::Redact { room, by, fact } => {
                 let room = reach(&engine, *room, &open(by)?).await?;
-                let body = format!("fact-{fact}");
-                let view = room.view();
-                let said = view.timeline.iter().find(|entry| {
-                    view.whole(entry).and_then(|whole| whole.face().content_str("body")).as_ref() == Some(&body)
-                });
-                let redacts = said.map(crate::rooms::Entry::id);
-                let content = CanonicalJsonObject::new();
-                let draft = Draft { redacts, ..Draft::message(&room.id, &user(by), "m.room.redaction", content) };
-                rooms.send(&room, draft, None).await.map_err(text)?;
+                rooms.send(&room, redaction(&room, by, *fact), None).await.map_err(text)?;
             }
         }
         Ok(Vec::new())
@@ -433,6 +425,18 @@ pub(super) async fn knock_with(
         }
     };
     if came == expected { Ok(()) } else { Err(format!("I5 {chosen:?} of {name} before a reset: {came:?}")) }
+}
+
+/// The redaction of what `fact` was said in.
+fn redaction(room: &Room, by: &str, fact: u32) -> Draft {
+    let body = format!("fact-{fact}");
+    let view = room.view();
+    let said = view
+        .timeline
+        .iter()
+        .find(|entry| view.whole(entry).and_then(|whole| whole.face().content_str("body")).as_ref() == Some(&body));
+    let redacts = said.map(crate::rooms::Entry::id);
+    Draft { redacts, ..Draft::message(&room.id, &user(by), "m.room.redaction", CanonicalJsonObject::new()) }
 }
 
 async fn found(engine: &Engine, by: &Arc<Account>, label: u32, public: bool, invite: &[String]) -> Result<(), String> {
