@@ -1,9 +1,10 @@
-//! Resident memory of open rooms.
+//! Resident memory of open rooms: what they add where others are open. The code and the buffers that the first room needs are
+//! no room's.
 
 use crate::{
     figures::{judge, section, show},
     http::escape,
-    phases::Field,
+    phases::{Field, Spot},
     server::Server,
     user::User,
 };
@@ -13,38 +14,46 @@ const BODIES: f64 = 20.0;
 /// What one takes, in KiB.
 const BODY: f64 = 1.2;
 
-/// What is resident after a restart, once somebody without rooms has come: rooms are what comes on top.
-async fn without_rooms(server: &mut Server, name: &str, waking: &User) -> f64 {
-    // After a start the server takes nobody in before somebody has come.
-    whoami(server, waking).await;
-    let loner = User::register(server, name).await;
-    server.restart().await;
-    whoami(server, &loner).await;
-    server.resident()
-}
-
 async fn whoami(server: &Server, user: &User) {
     let path = "/_matrix/client/v3/account/whoami";
     server.connect_as(user).ask("GET", path, "").await.check("whoami");
 }
 
-/// Opens all rooms of `user` after a restart; what that added.
-pub(crate) async fn of_many_rooms(server: &mut Server, user: &User, rooms: usize, members: usize, events: usize) {
-    let idle = without_rooms(server, "idler", user).await;
-    whoami(server, user).await;
-    judge_rooms(server.resident() - idle, rooms, members, events);
+async fn look_back(server: &Server, spot: &Spot) {
+    let path = format!("/_matrix/client/v3/rooms/{}/messages?dir=b&limit=20", escape(&spot.room));
+    server.connect_as(&spot.sender).ask("GET", &path, "").await.check("messages");
 }
 
-/// Opens the rooms of `field` after a restart; what that added.
+/// Opens all rooms of `user` after a restart and the rooms of `before`; what they add to those.
+pub(crate) async fn of_many_rooms(
+    server: &mut Server,
+    before: &User,
+    user: &User,
+    rooms: usize,
+    members: usize,
+    events: usize,
+) {
+    server.restart().await;
+    whoami(server, before).await;
+    let first = server.resident();
+    whoami(server, user).await;
+    judge_rooms(server.resident() - first, rooms, members, events);
+}
+
+/// Opens the rooms of `field` after a restart; what the second half of them adds to the first.
 pub(crate) async fn of_busy_rooms(server: &mut Server, field: &Field) {
     section("Memory");
-    let idle = without_rooms(server, "idle", &field.rooms[0].sender).await;
-    for spot in &field.rooms {
-        let path = format!("/_matrix/client/v3/rooms/{}/messages?dir=b&limit=20", escape(&spot.room));
-        server.connect_as(&spot.sender).ask("GET", &path, "").await.check("messages");
+    server.restart().await;
+    let (before, after) = field.rooms.split_at(field.rooms.len() / 2);
+    for spot in before {
+        look_back(server, spot).await;
+    }
+    let first = server.resident();
+    for spot in after {
+        look_back(server, spot).await;
     }
     let events = usize::try_from(field.sent()).unwrap_or(0) / field.rooms.len() + 10;
-    judge_rooms(server.resident() - idle, field.rooms.len(), 2, events);
+    judge_rooms(server.resident() - first, after.len(), 2, events);
     show("resident in all", &format!("{:.1} MiB", server.resident() / 1024.0));
 }
 

@@ -4,7 +4,7 @@ mod delivery;
 mod login;
 mod opening;
 mod sends;
-pub(crate) use sends::Field;
+pub(crate) use sends::{Field, Spot};
 mod synapse;
 
 use std::path::Path;

@@ -78,7 +78,8 @@ pub(super) async fn initial_sync(server: &mut Server) {
     show("cold: sliding sync's first screen, wall", &time(wall));
     show("cold: sliding sync's first screen, server CPU", &time(cpu));
 
-    crate::memory::of_many_rooms(server, &hub, ROOMS, MEMBERS, EVENTS + 2 * MEMBERS + 6).await;
+    let other = many_rooms(server, "other", ROOMS / 4).await;
+    crate::memory::of_many_rooms(server, &other, &hub, ROOMS, MEMBERS, EVENTS + 2 * MEMBERS + 6).await;
     first_sync(server, &hub, &mut Spent::default()).await;
     show("resident after the first sync", &format!("{:.1} MiB", server.resident() / 1024.0));
 }
