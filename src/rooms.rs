@@ -33,6 +33,7 @@ mod send;
 pub mod show;
 pub mod spaces;
 pub mod summary;
+mod timeline;
 mod token;
 mod typing;
 mod upgrade;
@@ -51,6 +52,7 @@ pub use self::{
     read::thread_of,
     reading::Reading,
     room::Room,
+    timeline::Timeline,
     token::{PageToken, TreeToken},
     view::{Receipt, Transaction, View},
 };

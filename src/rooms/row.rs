@@ -1,6 +1,9 @@
 //! The text of a window row: an event, how it was sent, and the state event it took the place of.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use ruma::{OwnedDeviceId, OwnedEventId, OwnedRoomId, room_version_rules::RoomVersionRules};
 use serde::{Deserialize, Serialize};
@@ -41,22 +44,34 @@ pub(super) struct Row {
     pub(super) replaced: Option<StoredEvent>,
 }
 
-/// The state events of a room that were read so far, while it opens.
-pub(super) struct Known(HashMap<OwnedEventId, Arc<Event>>);
+/// What was read of a room so far, while it opens: each is in memory once.
+pub(super) struct Known {
+    states: HashMap<OwnedEventId, Arc<Event>>,
+    devices: HashSet<OwnedDeviceId>,
+}
 
 impl Known {
     /// Those of the current state.
     pub(super) fn of(ledger: &RoomLedger) -> Self {
-        Self(ledger.state.iter().map(|event| (event.id().to_owned(), Arc::clone(event))).collect())
+        let states = ledger.state.iter().map(|event| (event.id().to_owned(), Arc::clone(event))).collect();
+        Self { states, devices: HashSet::new() }
     }
 
     fn find_or_read(&mut self, stored: &StoredEvent, ledger: &RoomLedger) -> Result<Arc<Event>, Error> {
-        if let Some(event) = self.0.get(&stored.id) {
+        if let Some(event) = self.states.get(&stored.id) {
             return Ok(Arc::clone(event));
         }
         let event = Arc::new(ledger.revealed(stored)?);
-        self.0.insert(stored.id.clone(), Arc::clone(&event));
+        self.states.insert(stored.id.clone(), Arc::clone(&event));
         Ok(event)
+    }
+
+    fn device(&mut self, device: OwnedDeviceId) -> OwnedDeviceId {
+        if let Some(known) = self.devices.get(&device) {
+            return known.clone();
+        }
+        self.devices.insert(device.clone());
+        device
     }
 }
 
@@ -128,8 +143,9 @@ impl Row {
             Some(stored) => Some(known.find_or_read(&stored, ledger)?),
             None => None,
         };
-        let transaction = transaction(self.device, self.transaction);
-        if let Some(event) = known.0.get(&self.id) {
+        let device = self.device.map(|device| known.device(device));
+        let transaction = transaction(device, self.transaction);
+        if let Some(event) = known.states.get(&self.id) {
             let (digest, content) = Digest::of(event).map_err(|_| Error::Malformed)?;
             return Ok(Digested { digest, content, transaction, replaces });
         }
@@ -140,7 +156,7 @@ impl Row {
             digest.sender = sender.clone();
         }
         if let Some(event) = &digest.state {
-            known.0.insert(event.id().to_owned(), Arc::clone(event));
+            known.states.insert(event.id().to_owned(), Arc::clone(event));
         }
         Ok(Digested { digest, content, transaction, replaces })
     }

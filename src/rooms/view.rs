@@ -14,6 +14,7 @@ use super::{
     core::{Access, StateMap},
     entry::{Entry, Heads, Tags},
     ledger::RoomLedger,
+    timeline::Timeline,
 };
 use crate::{
     clock::Timestamp,
@@ -32,7 +33,7 @@ pub struct View {
     /// Current state.
     pub state: Arc<StateMap>,
     /// Its events that have not expired, oldest first.
-    pub timeline: Vector<Entry>,
+    pub timeline: Timeline,
     /// Public receipts by user and thread.
     pub receipts: OrdMap<(OwnedUserId, Option<String>), Receipt>,
     /// Counts changes of receipts, so that a sync sends what changed.
@@ -97,7 +98,7 @@ impl View {
             id,
             rules,
             state: Arc::default(),
-            timeline: Vector::new(),
+            timeline: Timeline::default(),
             relations: OrdMap::new(),
             recent: Vector::new(),
             receipts: OrdMap::new(),
@@ -276,7 +277,7 @@ impl View {
         if let Some(relation) = relation {
             self.relations.entry(relation).or_default().push_back(position);
         }
-        self.timeline.push_back(entry);
+        self.timeline.push(entry);
         self.recent.push_back(body.map(Arc::new));
         if self.recent.len() > RECENT {
             self.recent.pop_front();

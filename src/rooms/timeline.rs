@@ -1,0 +1,214 @@
+//! The entries of a room in their order: a persistent list of which a clone is cheap and shares everything.
+
+use std::{cmp::Ordering, ops::Range, sync::Arc};
+
+use imbl::Vector;
+
+use super::entry::Entry;
+
+/// Entries that are copied together when one is added beside readers: few, because that happens with every event, and
+/// because the last block of every open room has room for as many.
+const BLOCK: usize = 16;
+
+/// The entries of a room, oldest first. It only grows, at its end.
+#[derive(Clone)]
+pub struct Timeline<T = Entry> {
+    /// Every block but the last is full, none is empty.
+    blocks: Vector<Arc<Block<T>>>,
+}
+
+struct Block<T>(Vec<T>);
+
+impl<T> Default for Timeline<T> {
+    fn default() -> Self {
+        Self { blocks: Vector::new() }
+    }
+}
+
+impl<T> Default for Block<T> {
+    fn default() -> Self {
+        Self(Vec::with_capacity(BLOCK))
+    }
+}
+
+impl<T: Clone> Clone for Block<T> {
+    fn clone(&self) -> Self {
+        let mut block = Self::default();
+        block.0.extend(self.0.iter().cloned());
+        block
+    }
+}
+
+impl<T: Clone> Timeline<T> {
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.blocks.last().map_or(0, |last| (self.blocks.len() - 1) * BLOCK + last.0.len())
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
+    /// The entry at `index`.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<&T> {
+        self.blocks.get(index / BLOCK)?.0.get(index % BLOCK)
+    }
+
+    /// The oldest entry.
+    #[must_use]
+    pub fn front(&self) -> Option<&T> {
+        self.get(0)
+    }
+
+    /// The newest entry.
+    #[must_use]
+    pub fn last(&self) -> Option<&T> {
+        self.blocks.last()?.0.last()
+    }
+
+    /// The entries, oldest first.
+    #[must_use]
+    pub fn iter(&self) -> Iter<'_, T> {
+        Iter { timeline: self, left: 0..self.len() }
+    }
+
+    /// The index of the entry that is `Equal` to what is looked for.
+    ///
+    /// # Errors
+    /// The index it would have, when there is none.
+    pub fn binary_search_by(&self, order: impl Fn(&T) -> Ordering) -> Result<usize, usize> {
+        let starts = self.blocks.binary_search_by(|block| block.0.first().map_or(Ordering::Greater, &order));
+        let block = match starts {
+            Ok(block) => return Ok(block * BLOCK),
+            Err(behind) => behind.checked_sub(1).ok_or(0_usize)?,
+        };
+        let entries = self.blocks.get(block).map_or(&[][..], |block| &block.0);
+        let found = entries.binary_search_by(order);
+        found.map(|at| block * BLOCK + at).map_err(|at| block * BLOCK + at)
+    }
+
+    /// Adds the newest entry.
+    pub(super) fn push(&mut self, entry: T) {
+        if self.blocks.last().is_none_or(|last| last.0.len() == BLOCK) {
+            self.blocks.push_back(Arc::default());
+        }
+        if let Some(last) = self.blocks.back_mut() {
+            Arc::make_mut(last).0.push(entry);
+        }
+    }
+
+    /// Puts another entry in the place of the one at `index`.
+    pub(super) fn set(&mut self, index: usize, entry: T) {
+        if let Some(block) = self.blocks.get_mut(index / BLOCK)
+            && let Some(place) = Arc::make_mut(block).0.get_mut(index % BLOCK)
+        {
+            *place = entry;
+        }
+    }
+}
+
+impl<'a, T: Clone> IntoIterator for &'a Timeline<T> {
+    type Item = &'a T;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}
+
+/// Goes through a [`Timeline`] from either end; skipping costs nothing.
+pub struct Iter<'a, T = Entry> {
+    timeline: &'a Timeline<T>,
+    left: Range<usize>,
+}
+
+impl<'a, T: Clone> Iterator for Iter<'a, T> {
+    type Item = &'a T;
+
+    fn next(&mut self) -> Option<&'a T> {
+        self.nth(0)
+    }
+
+    fn nth(&mut self, skipped: usize) -> Option<&'a T> {
+        self.timeline.get(self.left.nth(skipped)?)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.left.size_hint()
+    }
+}
+
+impl<'a, T: Clone> DoubleEndedIterator for Iter<'a, T> {
+    fn next_back(&mut self) -> Option<&'a T> {
+        self.nth_back(0)
+    }
+
+    fn nth_back(&mut self, skipped: usize) -> Option<&'a T> {
+        self.timeline.get(self.left.nth_back(skipped)?)
+    }
+}
+
+impl<T: Clone> ExactSizeIterator for Iter<'_, T> {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(numbers: &[u32]) -> Timeline<u32> {
+        let mut timeline = Timeline::default();
+        for number in numbers {
+            timeline.push(*number);
+        }
+        timeline
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_list(mut numbers in prop::collection::vec(any::<u32>(), 0..100), at in 0..100_usize) {
+            let timeline = of(&numbers);
+            prop_assert_eq!(timeline.len(), numbers.len());
+            prop_assert_eq!(timeline.is_empty(), numbers.is_empty());
+            prop_assert_eq!((timeline.front(), timeline.last()), (numbers.first(), numbers.last()));
+            prop_assert_eq!(timeline.get(at), numbers.get(at));
+            prop_assert!(timeline.iter().eq(&numbers));
+            prop_assert!(timeline.iter().skip(at).eq(numbers.iter().skip(at)));
+            prop_assert!(timeline.iter().rev().skip(at).eq(numbers.iter().rev().skip(at)));
+            prop_assert_eq!(timeline.iter().rposition(|n| n % 2 == 0), numbers.iter().rposition(|n| n % 2 == 0));
+            let mut changed = timeline.clone();
+            changed.set(at, 7);
+            prop_assert!(timeline.iter().eq(&numbers), "a clone stays as it is");
+            if let Some(number) = numbers.get_mut(at) {
+                *number = 7;
+            }
+            prop_assert!(changed.iter().eq(&numbers));
+        }
+
+        #[test]
+        fn what_is_in_order_is_found(numbers in prop::collection::btree_set(0..200_u32, 0..100), wanted in 0..200_u32) {
+            let numbers: Vec<u32> = numbers.into_iter().collect();
+            let found = of(&numbers).binary_search_by(|number| number.cmp(&wanted));
+            prop_assert_eq!(found, numbers.binary_search(&wanted));
+        }
+
+        #[test]
+        fn one_that_grows_leaves_its_clones_alone(steps in prop::collection::vec(any::<bool>(), 0..100)) {
+            let mut timeline = Timeline::default();
+            let mut clones = Vec::new();
+            for (number, keep) in steps.into_iter().enumerate() {
+                timeline.push(number);
+                if keep {
+                    clones.push((number + 1, timeline.clone()));
+                }
+            }
+            for (length, clone) in clones {
+                prop_assert!(clone.iter().copied().eq(0..length));
+            }
+        }
+    }
+}
