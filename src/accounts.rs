@@ -104,6 +104,8 @@ pub struct Policy {
     pub least_guesses: f64,
     /// Whether new accounts get a Matrix id that is not their login name.
     pub random_localpart: bool,
+    /// A name that nobody can register: notices come from it.
+    pub reserved: Option<String>,
 }
 
 /// Every account.

@@ -21,6 +21,7 @@ mod retention;
 mod rooms;
 pub(crate) mod section;
 mod server;
+mod server_notices;
 mod storage;
 mod time;
 mod turn;
@@ -47,6 +48,7 @@ pub use self::{
     retention::Retention,
     rooms::Rooms,
     server::Server,
+    server_notices::ServerNotices,
     storage::{Durability, Storage},
     time::Time,
     turn::Turn,
@@ -116,6 +118,8 @@ sections! {
     federation: Federation;
     /// Who is online.
     presence: Presence;
+    /// Notices from the operator to users.
+    server_notices: ServerNotices;
     /// What is logged.
     log: Log;
     /// Figures for monitoring.

@@ -23,7 +23,7 @@ use std::{
     sync::Arc,
 };
 
-use ruma::{OwnedServerName, ServerName, signatures::Ed25519KeyPair};
+use ruma::{OwnedServerName, ServerName, UserId, signatures::Ed25519KeyPair};
 use serde_json::Value;
 
 use crate::{
@@ -129,6 +129,9 @@ pub enum Error {
     /// The server name in the configuration is not one.
     #[error("server.name is not a server name")]
     Name,
+    /// The name that notices are to be sent under is not one.
+    #[error("server_notices.localpart is not the first part of a Matrix id")]
+    NoticesName,
 }
 
 impl Engine {
@@ -240,6 +243,7 @@ impl Settings {
                 access_lifetime: config.accounts.access_token_lifetime.0,
                 least_guesses: 10_f64.powi(i32::from(config.accounts.password_guesses_log10)),
                 random_localpart: config.accounts.localpart == config::Localpart::Random,
+                reserved: config.server_notices.localpart.clone(),
             },
             rooms: rooms::Policy {
                 server_name: server_name.clone(),
@@ -247,6 +251,7 @@ impl Settings {
                 messages,
                 default_version: config.rooms.default_version.clone(),
                 versions: config.rooms.versions.clone(),
+                notices: notices(&config.server_notices, &server_name)?,
             },
             media: media::Policy {
                 directory: data(config).join("media"),
@@ -267,6 +272,17 @@ impl Settings {
             data: data(config).to_owned(),
         })
     }
+}
+
+fn notices(config: &config::ServerNotices, server_name: &ServerName) -> Result<Option<rooms::Notices>, Error> {
+    let Some(localpart) = &config.localpart else { return Ok(None) };
+    let sender = UserId::parse_with_server_name(localpart.as_str(), server_name);
+    let sender = sender.ok().filter(|sender| !localpart.is_empty() && sender.localpart() == localpart);
+    Ok(Some(rooms::Notices {
+        sender: sender.ok_or(Error::NoticesName)?,
+        display_name: config.display_name.clone(),
+        room_name: config.room_name.clone(),
+    }))
 }
 
 fn previews(config: &config::UrlPreviews, tls: &outbound::Tls) -> Option<media::PreviewPolicy> {

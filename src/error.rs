@@ -118,7 +118,7 @@ plain! {
     threepid_medium: BAD_REQUEST ThreepidMediumNotSupported;
     /// 400: the server cannot check whether a join is allowed.
     unable_to_authorise_join: BAD_REQUEST UnableToAuthorizeJoin;
-    /// 400: the account owner must leave the room otherwise.
+    /// 403: the invitation is one that cannot be turned down.
     cannot_leave_room: FORBIDDEN CannotLeaveServerNoticeRoom;
     /// 403: the login name and password do not fit, or the account does not exist.
     wrong_credentials: FORBIDDEN Forbidden;

@@ -21,6 +21,7 @@ mod make;
 mod membership;
 mod moved;
 mod notes;
+mod notices;
 mod profile;
 mod read;
 mod reading;
@@ -49,6 +50,7 @@ pub use self::{
     make::Wish,
     membership::Change,
     notes::{Level, PushNote, Target},
+    notices::{Notice, Notices},
     read::thread_of,
     reading::Reading,
     room::Room,

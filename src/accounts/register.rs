@@ -40,7 +40,8 @@ impl Accounts {
         if user.as_str().len() > 255 || name.is_empty() || !allowed(name) || name.starts_with(ERASED) {
             return Err(Error::InvalidName);
         }
-        let taken = self.living(name)?.is_some() || !self.policy.random_localpart && !self.is_free(name)?;
+        let reserved = self.policy.reserved.as_deref() == Some(name);
+        let taken = reserved || self.living(name)?.is_some() || !self.policy.random_localpart && !self.is_free(name)?;
         if taken { Err(Error::Taken) } else { Ok(()) }
     }
 

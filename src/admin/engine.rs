@@ -18,6 +18,7 @@ use crate::{
         administer::{Error, NewToken, RoomShown, TokenShown, UserShown},
     },
     house,
+    rooms::Notice,
     seal::password::passphrase,
     secret::SecretText,
 };
@@ -67,6 +68,11 @@ impl Administrator {
             }
             Request::UserResetPassword { name, password, end_devices, abandon } => {
                 self.reset(&name, password, end_devices, abandon).await
+            }
+            Request::UserNotice { name, text } => {
+                let notice = Notice::text(&text);
+                let event = engine.send_notice(&engine.named(&name)?.user, notice).await?;
+                Ok((Vec::new(), json!({ "event_id": event })))
             }
             Request::RoomList => self.list_rooms().await,
             Request::RoomInfo { room } => {

@@ -70,6 +70,13 @@ pub enum Request {
         #[serde(default)]
         abandon: bool,
     },
+    /// Tells an account something.
+    UserNotice {
+        /// The account.
+        name: String,
+        /// What it is told.
+        text: String,
+    },
     /// Lists the rooms that are open.
     RoomList,
     /// Shows a room.

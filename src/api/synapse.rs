@@ -4,6 +4,7 @@
 //! Owns reading of requests and the form of answers; what happens is [`crate::engine::administer`]'s.
 
 mod devices;
+mod notices;
 mod page;
 mod rooms;
 mod tokens;
@@ -38,7 +39,9 @@ use crate::{
 
 pub(super) fn routes(router: Routes) -> Routes {
     let router = router.route("/_synapse/admin/v1/server_version", get(version));
-    [users::routes, devices::routes, tokens::routes, rooms::routes].iter().fold(router, |router, add| add(router))
+    [users::routes, devices::routes, tokens::routes, rooms::routes, notices::routes]
+        .iter()
+        .fold(router, |router, add| add(router))
 }
 
 /// `GET /_synapse/admin/v1/server_version`: for everybody, because tools ask before they log in.
@@ -175,6 +178,7 @@ impl From<administer::Error> for Error {
             E::InvalidToken => Self::invalid_param("The token is not 1 to 64 letters, digits and . _ ~ -"),
             E::TokenExists => Self::invalid_param("The token exists already"),
             E::TooManyTokens => Self::forbidden("There are too many tokens"),
+            E::NoNotices => Self::bad_request("There is no name to send notices under, or an account has it"),
             E::NoHouse => Self::not_found("There are no accounts yet"),
             E::Account(error) => error.into(),
             E::Room(error) => error.into(),

@@ -62,6 +62,14 @@ pub(super) enum Command {
         /// The account.
         name: String,
     },
+    /// Tell an account something, in a room of its own for such notices. Somebody must have used it since the server
+    /// started. Needs `server_notices.localpart`.
+    Notice {
+        /// The account.
+        name: String,
+        /// What it is told.
+        text: String,
+    },
     /// Give an account another password. Without --password-stdin, a passphrase is proposed and shown once.
     ///
     /// Nobody but the account holds its key. An account that somebody has used since the server started has the new
@@ -108,6 +116,7 @@ pub(super) fn run(screen: &Screen, command: &Command) -> Result<(), Error> {
         Command::Admin { name: of, undo } => Request::UserAdmin { name: name(of), admin: !undo },
         Command::Deactivate { name: of, erase } => Request::UserDeactivate { name: name(of), erase: *erase },
         Command::Logout { name: of } => Request::UserLogout { name: name(of) },
+        Command::Notice { name: of, text } => Request::UserNotice { name: name(of), text: text.clone() },
         Command::ResetPassword { name: of, password, logout, abandon_private_data } => Request::UserResetPassword {
             name: name(of),
             password: password.read()?,

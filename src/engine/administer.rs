@@ -4,6 +4,7 @@
 //! private room is called and what a device is called is not for him, although the running server knows it. The rooms of an
 //! account he may learn while it is open: tools need them to help its owner.
 
+mod notices;
 mod rooms;
 mod tokens;
 mod users;
@@ -42,6 +43,9 @@ pub enum Error {
     /// There are as many tokens as there may be.
     #[error("there are too many tokens")]
     TooManyTokens,
+    /// There is no name to send notices under, or an account has it.
+    #[error("set server_notices.localpart to a name that no account has")]
+    NoNotices,
     /// There is no house yet, and tokens lie in it.
     #[error("make the first account with `lethe user add`: tokens are kept among accounts")]
     NoHouse,

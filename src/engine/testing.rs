@@ -38,6 +38,7 @@ pub(crate) fn settings() -> Settings {
             access_lifetime: Duration::from_hours(1),
             least_guesses: 0.0,
             random_localpart: false,
+            reserved: None,
         },
         rooms: rooms::Policy {
             server_name: server_name.clone(),
@@ -45,6 +46,7 @@ pub(crate) fn settings() -> Settings {
             messages: Class::Month,
             default_version: RoomVersionId::V12,
             versions: crate::event::SUPPORTED.to_vec(),
+            notices: None,
         },
         media: media::Policy {
             directory: std::env::temp_dir().join("lethe-no-media"),
@@ -132,5 +134,5 @@ pub(crate) async fn founded(engine: &Engine, by: &Session) -> Arc<Room> {
         is_direct: false,
     };
     let drafts = create::plan(&request).expect("a plain room").drafts;
-    engine.rooms.found(&by.account, RoomVersionId::V12, None, drafts).await.expect("a room")
+    engine.rooms.found(Some(&by.account), RoomVersionId::V12, None, drafts).await.expect("a room")
 }

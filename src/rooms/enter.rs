@@ -44,6 +44,7 @@ impl Rooms {
         match self.reach(id, account).await {
             Ok(room) => {
                 let user = &account.user_id;
+                self.check_leaving(&room, user)?;
                 match room.membership(user) {
                     MembershipState::Join | MembershipState::Invite | MembershipState::Knock => {
                         self.put_out(&room, user, user, false, change).await.map(|_| ())

@@ -84,6 +84,15 @@ pub enum Error {
     /// More of something than one request may ask for.
     #[error("too many for one request")]
     TooMany,
+    /// There is no name to send notices under, or an account has it.
+    #[error("no notices")]
+    NoNotices,
+    /// The invitation is one to a room for notices.
+    #[error("an invitation that cannot be turned down")]
+    NoticeInvite,
+    /// The account has not come since the start.
+    #[error("a cold account")]
+    Cold,
     /// Nobody here can vouch for a restricted join.
     #[error("no member can let the user in")]
     NobodyVouches,

@@ -28,11 +28,12 @@ use crate::{
 };
 
 impl Rooms {
-    /// Founds a room out of `drafts`, the create event first and the creator's join second.
+    /// Founds a room out of `drafts`, the create event first and the creator's join second. A creator without an account
+    /// holds no key: then those invited who are open hold it from the first.
     /// Who is invited by them gets the key after the commit. `id` is the room's id where the version does not derive it.
     pub async fn found(
         &self,
-        creator: &Arc<Account>,
+        creator: Option<&Arc<Account>>,
         version: RoomVersionId,
         id: Option<OwnedRoomId>,
         drafts: Vec<Draft>,
@@ -56,15 +57,23 @@ impl Rooms {
             };
             self.put(&mut writer, made, partition, &mut batch)?;
         }
-        if let Some(member) = writer.owner.ledger.roster.id(&creator.user_id) {
-            let confirmed = Confirmed { generation: 1, slot: creator.slot };
-            writer.owner.change(&self.journals, vec![RoomChange::Confirmed(member, Some(confirmed))], &mut batch)?;
-        }
+        let holders = match creator {
+            Some(creator) => vec![(Arc::clone(creator), Fact::Joined)],
+            None => self.open_invitees(&writer.view),
+        };
+        let confirmed = holders.iter().filter_map(|(account, _)| {
+            let member = writer.owner.ledger.roster.id(&account.user_id)?;
+            Some(RoomChange::Confirmed(member, Some(Confirmed { generation: 1, slot: account.slot })))
+        });
+        let confirmed = confirmed.collect();
+        writer.owner.change(&self.journals, confirmed, &mut batch)?;
 
         // The key first: an entry whose slot never comes drops itself.
-        let entry = VaultRoom { slot, keys: vec![key.clone()], fact: Fact::Joined };
-        let room_id = id.clone();
-        creator.vault.change(&self.journals, |_| vec![VaultChange::Room(room_id, Some(entry))]).await?;
+        for (account, fact) in holders {
+            let entry = VaultRoom { slot, keys: vec![key.clone()], fact };
+            let room_id = id.clone();
+            account.vault.change(&self.journals, |_| vec![VaultChange::Room(room_id, Some(entry))]).await?;
+        }
         if writer.view.access() == Access::Public {
             let (room_id, public) = (id.clone(), PublicRoom { slot, key });
             self.house.change(|_| vec![HouseChange::Public(room_id, Some(public))]).await?;
@@ -85,6 +94,18 @@ impl Rooms {
         }
         self.notify(&room);
         Ok(room)
+    }
+
+    /// Who is invited and open, with what his vault is to say of it.
+    fn open_invitees(&self, view: &View) -> Vec<(Arc<Account>, Fact)> {
+        let members = self.local_members(view).into_iter();
+        let invited = members.filter(|(_, membership)| *membership == MembershipState::Invite);
+        invited
+            .filter_map(|(user, _)| {
+                let account = self.accounts.open(&user)?;
+                Some((account, Fact::Invited(stripped_state(&view.state, &user))))
+            })
+            .collect()
     }
 
     /// Puts the room's id into every draft; where the version derives it from the create event, makes that one first.

@@ -16,7 +16,7 @@ use ruma::{
 };
 use tokio::{runtime::Handle, sync::OnceCell};
 
-use super::{Error, ledger::RoomLedger, membership::without, room::Room};
+use super::{Error, ledger::RoomLedger, membership::without, notices::Notices, room::Room};
 use crate::{
     accounts::{
         Account, Accounts, Wakes,
@@ -50,6 +50,8 @@ pub struct Policy {
     pub default_version: RoomVersionId,
     /// The versions rooms can be made in.
     pub versions: Vec<RoomVersionId>,
+    /// How the operator tells users something, if he does.
+    pub notices: Option<Notices>,
 }
 
 /// Every room.
@@ -62,6 +64,8 @@ pub struct Rooms {
     pub(super) policy: Policy,
     /// Held from finding an alias free to taking it.
     pub(super) naming: tokio::sync::Mutex<()>,
+    /// Held from finding that a user has no room for notices to founding it.
+    pub(super) noticing: tokio::sync::Mutex<()>,
     open: RwLock<HashMap<OwnedRoomId, Arc<OnceCell<Arc<Room>>>>>,
     watcher: OnceLock<Weak<dyn Watches>>,
 }
@@ -90,6 +94,7 @@ impl Rooms {
             signer,
             policy,
             naming: tokio::sync::Mutex::default(),
+            noticing: tokio::sync::Mutex::default(),
             open: RwLock::default(),
             watcher: OnceLock::new(),
         }

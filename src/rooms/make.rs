@@ -90,7 +90,7 @@ impl Rooms {
             is_direct: wish.is_direct,
         };
         let plan = plan(&request)?;
-        let room = self.found(creator, version, id, plan.drafts).await.map_err(unmade)?;
+        let room = self.found(Some(creator), version, id, plan.drafts).await.map_err(unmade)?;
         let mut changes = Vec::new();
         if let Some(alias) = alias {
             let entry = Alias { room: room.id.clone(), slot: room.slot, creator: creator.user_id.clone() };
@@ -121,7 +121,7 @@ impl Rooms {
         house.aliases.get(alias).filter(|entry| self.journals.slots.contains(&entry.slot))
     }
 
-    fn person(&self, user: OwnedUserId) -> Result<Person, Error> {
+    pub(super) fn person(&self, user: OwnedUserId) -> Result<Person, Error> {
         let profile = self.profile_of(&user)?;
         Ok(Person { user, profile })
     }

@@ -47,7 +47,7 @@ impl Rooms {
         let stays_public = (&before, &after) == (&Access::Public, &Access::Public);
         let rotates = applied.effects.contains(&Effect::RotateKey) && !stays_public;
 
-        if applied.effects.contains(&Effect::Deserted) {
+        if applied.effects.contains(&Effect::Deserted) || self.is_left_to_notices(&applied.state) {
             self.shred(room, &mut writer).await?;
         } else if rotates {
             let mut staying = self.key_holders(&writer.view);

@@ -292,7 +292,7 @@ async fn a_shared_secret_registers() {
 }
 
 /// The lines of the server's answer to its administrator.
-async fn administer(server: &TestServer, request: lethe::admin::Request) -> Vec<String> {
+pub(crate) async fn administer(server: &TestServer, request: lethe::admin::Request) -> Vec<String> {
     match ask(server, request).await {
         lethe::admin::Answer::Done { lines, .. } => lines,
         lethe::admin::Answer::Failed { reason, .. } => panic!("{reason}"),

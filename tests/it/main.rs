@@ -14,6 +14,7 @@ mod limits;
 mod limits_table;
 mod media;
 mod monitor;
+mod notices;
 mod people;
 mod previews;
 mod profiles;

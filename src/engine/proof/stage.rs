@@ -462,7 +462,7 @@ async fn found(engine: &Engine, by: &Arc<Account>, label: u32, public: bool, inv
         is_direct: false,
     };
     let plan = create::plan(&request).unwrap();
-    engine.rooms.found(by, RoomVersionId::V12, None, plan.drafts).await.map_err(text)?;
+    engine.rooms.found(Some(by), RoomVersionId::V12, None, plan.drafts).await.map_err(text)?;
     Ok(())
 }
 

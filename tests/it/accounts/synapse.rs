@@ -44,6 +44,8 @@ async fn only_administrators_are_answered() {
         ("GET", "v1/rooms/!x".to_owned()),
         ("DELETE", "v1/rooms/!x".to_owned()),
         ("DELETE", "v2/rooms/!x".to_owned()),
+        ("POST", "v1/send_server_notice".to_owned()),
+        ("PUT", "v1/send_server_notice/1".to_owned()),
     ] {
         let answer = alice.send(method, &at(&path), b"{{{").await;
         assert_eq!((answer.status, answer.errcode().as_str()), (403, "M_FORBIDDEN"), "{method} {path}");
