@@ -23,7 +23,7 @@ export async function people({ alice, bob }) {
   await alice.put(presence, { presence: "online", status_msg: "here" });
   await alice.get(presence);
   await bob.put(presence, { presence: "online" }, "403 M_FORBIDDEN");
-  await alice.put(presence, { presence: "elsewhere" }, "400 M_BAD_JSON");
+  await alice.put(presence, { presence: "elsewhere" }, "400 M_INVALID_PARAM");
 
   await bob.post("user_directory/search", { search_term: "ali", limit: 5 });
   await bob.post("user_directory/search", {}, "400 M_MISSING_PARAM");
