@@ -26,7 +26,7 @@ async function logins(alice) {
   const identifier = { type: "m.id.user", user: alice.user };
   const body = { type: "m.login.password", identifier, password: "wrong" };
   await ask("POST", "login", { body, is: "403 M_FORBIDDEN" });
-  await ask("POST", "login", { body: { type: "m.login.token", token: "x" }, is: "400 M_UNKNOWN" });
+  await ask("POST", "login", { body: { type: "m.login.token", token: "x" }, is: "403 M_FORBIDDEN" });
   await ask("POST", "login", { body: { type: "x.unknown" }, is: "400 M_UNKNOWN" });
   const second = await alice.again({ refresh_token: true, initial_device_display_name: "another" });
   const refreshed = await ask("POST", "refresh", { body: { refresh_token: second.refresh } });
@@ -35,7 +35,10 @@ async function logins(alice) {
   await ask("POST", "refresh", { body: { refresh_token: "x" }, is: "401 M_UNKNOWN_TOKEN" });
   await second.post("logout");
   await second.get("account/whoami", "401 M_UNKNOWN_TOKEN");
-  await alice.post("/_matrix/client/v1/login/get_token", {}, "404 M_UNRECOGNIZED");
+  const { login_token: token } = await alice.proven("POST", "/_matrix/client/v1/login/get_token");
+  const fifth = await ask("POST", "login", { body: { type: "m.login.token", token } });
+  await ask("POST", "logout", { body: {}, auth: fifth.access_token });
+  await ask("POST", "login", { body: { type: "m.login.token", token }, is: "403 M_FORBIDDEN" });
 
   const third = await alice.again();
   await alice.get("devices");

@@ -113,6 +113,10 @@ pub(super) fn devices(teller: &mut Teller<'_>) {
     teller.markers.note("refresh token", &refresh, Kept::Never);
     let answer = teller.me.post("/_matrix/client/v3/refresh", &json!({ "refresh_token": refresh }));
     teller.markers.note("refreshed token", &text(&answer, "access_token"), Kept::Never);
+    let user = json!({ "type": "m.id.user", "user": teller.me.user });
+    let proof = json!({ "type": "m.login.password", "identifier": user, "password": teller.me.password });
+    let token = teller.me.post("/_matrix/client/v1/login/get_token", &json!({ "auth": proof }));
+    teller.markers.note("login token", &text(&token, "login_token"), Kept::Never);
     let renamed = teller.markers.stored("device's new name");
     teller.me.put(&format!("/_matrix/client/v3/devices/{device}"), &json!({ "display_name": renamed }));
 }

@@ -87,9 +87,9 @@ pub(super) fn media(world: &World) -> Vec<Case> {
             "404 M_NOT_FOUND",
         ),
         case(
-            "a preview of this machine",
+            "a preview of this machine, where previews are off",
             Ask::new("GET", "/_matrix/client/v1/media/preview_url?url=http%3A%2F%2F127.0.0.1%2F", ""),
-            "403 M_FORBIDDEN",
+            "404 M_UNRECOGNIZED",
         ),
         case(
             "a picture that is none",
