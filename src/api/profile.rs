@@ -86,8 +86,10 @@ pub(super) fn check(field: &str, value: Value) -> Result<Option<Value>, Error> {
         ("avatar_url", Value::String(text)) if text.len() > LONGEST_AVATAR => {
             Err(Error::invalid_param("The address of the avatar is too long"))
         }
-        // Clients would load anything else from wherever it says.
-        ("avatar_url", Value::String(text)) if !<&MxcUri>::from(text.as_str()).is_valid() => {
+        // Clients would load it from wherever it says. A word leads nowhere, and other servers take it.
+        ("avatar_url", Value::String(text))
+            if (text.contains("//") || text.contains(':')) && !<&MxcUri>::from(text.as_str()).is_valid() =>
+        {
             Err(Error::invalid_param("An avatar is media of a Matrix server"))
         }
         ("displayname" | "avatar_url" | "m.tz", value) if !value.is_string() => {

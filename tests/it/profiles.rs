@@ -26,6 +26,7 @@ async fn a_profile_has_fields_of_any_kind() {
         ("org.example.nothing", Value::Null),
         ("us.cloke.msc4175.tz", json!("Europe/Berlin")),
         ("m.tz", json!("America/Argentina/Buenos_Aires")),
+        ("avatar_url", json!("a word")),
         ("avatar_url", json!("mxc://elsewhere.example/picture")),
     ] {
         set(&alice, field, value).await;
@@ -36,6 +37,8 @@ async fn a_profile_has_fields_of_any_kind() {
         ("m.tz", json!(7), "M_BAD_JSON"),
         ("displayname", json!({}), "M_BAD_JSON"),
         ("avatar_url", json!("https://elsewhere.example/picture"), "M_INVALID_PARAM"),
+        ("avatar_url", json!("//elsewhere.example/picture"), "M_INVALID_PARAM"),
+        ("avatar_url", json!("data:,"), "M_INVALID_PARAM"),
         ("avatar_url", json!(format!("mxc://elsewhere.example/{}", "x".repeat(1000))), "M_INVALID_PARAM"),
         ("displayname", json!("x".repeat(257)), "M_INVALID_PARAM"),
         ("Org.Example", json!(1), "M_INVALID_PARAM"),
