@@ -61,7 +61,7 @@ pub(super) fn glob(data: &[u8]) {
     let chars = |text: &str| text.chars().collect::<Vec<_>>();
     let mut found = filter::glob(pattern, text);
     // The bug: a star at the end does not stand for nothing.
-    found &= !(is_seeded() && pattern.len() > 4 && pattern.strip_suffix('*') == Some(text));
+    found &= !(is_seeded() && pattern.len() > 2 && pattern.strip_suffix('*') == Some(text));
     assert_eq!(found, slow(&chars(pattern), &chars(text)));
 }
 
