@@ -34,6 +34,27 @@ impl Accounts {
         Ok(entry.map_or(Standing::Good, Standing::from))
     }
 
+    /// Whether an account is locked, open or cold; nobody is while the house sleeps.
+    #[must_use]
+    pub fn is_locked(&self, user: &UserId) -> bool {
+        self.has_noted(user, |entry| entry.locked)
+    }
+
+    /// Whether the usual limit of rate does not hold for an account.
+    #[must_use]
+    pub fn is_unlimited(&self, user: &UserId) -> bool {
+        self.has_noted(user, |entry| entry.unlimited)
+    }
+
+    fn has_noted(&self, user: &UserId, what: impl Fn(&AccountEntry) -> bool) -> bool {
+        if user.server_name() != self.policy.server_name {
+            return false;
+        }
+        let Ok(house) = self.house.view() else { return false };
+        let entry = house.accounts.get(user.localpart());
+        entry.is_some_and(|entry| what(entry) && self.journals.slots.contains(&entry.slot))
+    }
+
     /// What the house knows of an account of this server that lives.
     pub fn entry(&self, user: &UserId) -> Result<Option<AccountEntry>, Error> {
         if user.server_name() != self.policy.server_name {

@@ -30,6 +30,7 @@ impl Rooms {
         writer.check()?;
         self.shred(room, &mut writer).await?;
         drop(writer);
+        room.announce();
         for account in self.accounts.all_open() {
             if account.view().rooms.get(&room.id).is_some_and(|entry| entry.slot == room.slot) {
                 account.vault.change(&self.journals, |vault| without(vault, &room.id)).await?;

@@ -212,7 +212,7 @@ impl Rooms {
     }
 
     /// Sees to it that every local member who lives has the room's key, and confirms who is known to have it. `coming`
-    /// is about to be open.
+    /// is about to be open. What a room knows of an account that has begun anew since goes.
     pub(super) async fn heal(&self, room: &Arc<Room>, coming: Option<&Arc<Account>>) -> Result<(), Error> {
         let house = self.house.view()?;
         let mut writer = room.writer.lock().await;
@@ -222,13 +222,18 @@ impl Rooms {
         self.place_key(room, &writer).await?;
         let generation = writer.owner.ledger.generation;
         let key = writer.owner.identity().key.clone();
-        let mut confirmed = Vec::new();
+        let mut changes = Vec::new();
         for (user, membership) in self.key_holders(&writer.view) {
             let life = house.accounts.get(user.localpart()).map(|entry| entry.slot);
             let Some(life) = life.filter(|life| self.journals.slots.contains(life)) else { continue };
             let Some(member) = writer.owner.ledger.roster.id(&user) else { continue };
             let note = Confirmed { generation, slot: life };
-            let known = writer.owner.ledger.confirmed.get(&member) == Some(&note);
+            let before = writer.owner.ledger.confirmed.get(&member);
+            let (known, reborn) = (before == Some(&note), before.is_some_and(|before| before.slot != life));
+            if reborn && writer.owner.ledger.notes.contains_key(&member) {
+                // Devices that his account had before it began anew hear no more.
+                changes.push(RoomChange::Note(member, None));
+            }
             let open = self.accounts.open(&user).or_else(|| coming.filter(|coming| coming.user_id == user).cloned());
             match open {
                 Some(account) => {
@@ -242,7 +247,7 @@ impl Rooms {
                         account.notify();
                     }
                     if !known {
-                        confirmed.push(RoomChange::Confirmed(member, Some(note)));
+                        changes.push(RoomChange::Confirmed(member, Some(note)));
                     }
                 }
                 None if !known && !writer.mailed.contains(&(member, generation, life)) => {
@@ -253,11 +258,11 @@ impl Rooms {
                 None => {}
             }
         }
-        if confirmed.is_empty() {
+        if changes.is_empty() {
             return Ok(());
         }
         let mut batch = Batch::default();
-        writer.owner.change(&self.journals, confirmed, &mut batch)?;
+        writer.owner.change(&self.journals, changes, &mut batch)?;
         self.settle(room, &mut writer, batch).await
     }
 }

@@ -1,5 +1,6 @@
 //! Registration, login, sessions, passwords and devices, over HTTP and over restarts.
 
+mod commands;
 mod erase;
 mod login;
 mod moderation;

@@ -6,7 +6,7 @@ use ruma::{RoomId, UserId, events::room::member::MembershipState};
 
 use super::{Desk, Parcel, Pushing};
 use crate::{
-    accounts::Account,
+    accounts::{Account, Standing},
     push::{
         count::is_invitation,
         gateway::is_urgent,
@@ -32,9 +32,10 @@ impl Pushing {
         let part = |account: &&Arc<Account>| {
             matches!(view.state.membership(&account.user_id), MembershipState::Join | MembershipState::Invite)
         };
-        let open: Vec<_> = self.desk.lock().armed.values().filter(part).cloned().collect();
+        let mut open: Vec<_> = self.desk.lock().armed.values().filter(part).cloned().collect();
+        open.retain(|account| self.hears(account));
         let notes = room.push_notes();
-        let cold: Vec<_> = notes.iter().filter(|(user, _)| self.rooms.accounts().open(user).is_none()).collect();
+        let cold: Vec<_> = notes.iter().filter(|(user, _)| self.would_hear(user)).collect();
         let scene = OnceCell::new();
         let scene = || scene.get_or_init(|| Scene::of(&room, &view, view.state.joined().count() as u64));
         for entry in view.timeline.iter().skip(start) {
@@ -52,6 +53,19 @@ impl Pushing {
                 self.tell_cold(&user, &note, (&room, &view, scene()), entry);
             }
         }
+    }
+
+    /// Whether an account is still the one that is open under its name, and not locked.
+    fn hears(&self, account: &Arc<Account>) -> bool {
+        let accounts = self.rooms.accounts();
+        let same = accounts.open(&account.user_id).is_some_and(|now| Arc::ptr_eq(&now, account));
+        same && accounts.standing(account).is_ok_and(|standing| standing != Standing::Locked)
+    }
+
+    /// Whether a member is cold, and told of events by what a room knows of him.
+    fn would_hear(&self, user: &UserId) -> bool {
+        let accounts = self.rooms.accounts();
+        accounts.open(user).is_none() && !accounts.is_locked(user)
     }
 
     fn tell_open(&self, account: &Arc<Account>, at: (&Room, &View, &Scene), entry: &Entry) {
@@ -102,7 +116,7 @@ impl Pushing {
     fn invited_cold(&self, entry: &Entry) -> Option<(ruma::OwnedUserId, PushNote)> {
         let user = <&UserId>::try_from(entry.state_key()?).ok().filter(|user| is_invitation(user, entry))?;
         let accounts = self.rooms.accounts();
-        if user.server_name() != accounts.policy().server_name || accounts.open(user).is_some() {
+        if user.server_name() != accounts.policy().server_name || !self.would_hear(user) {
             return None;
         }
         let note = self.rooms.all_open().iter().find_map(|room| room.push_note(user))?;

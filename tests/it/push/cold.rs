@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::gateway::{Gateway, until};
 use crate::{
+    accounts::{administer, administrator},
     rooms::{at, create, put, room_of, say},
     server::{Client, TestServer, encode},
 };
@@ -93,6 +94,53 @@ async fn notes_go_with_pushers_devices_and_memberships() {
     assert_eq!(gateway.next().await["devices"][0]["pushkey"], "bo");
     noted(&server, &room, &bo, false).await;
     say(&al, &room, "unheard").await;
+    server.stop().await;
+    gateway.silent();
+}
+
+#[tokio::test]
+async fn who_is_locked_or_begins_anew_is_told_nothing() {
+    let mut gateway = Gateway::start().await;
+    let mut server = gateway.server("").await;
+    let root = administrator(&server, "root").await;
+    let (al, bo) = (server.register("al").await, server.register("bo").await);
+    let room = room_of(&[&al, &bo]).await;
+    gateway.pusher(&bo, "key").await;
+    noted(&server, &room, &bo, true).await;
+    let lock = async |on: bool| {
+        let path = format!("/_matrix/client/v1/admin/lock/{}", encode(&bo.user_id));
+        root.put(&path, &json!({"locked": on})).await.ok();
+    };
+    for open in [true, false] {
+        if !open {
+            server.restart().await;
+        }
+        lock(true).await;
+        say(&al, &room, "unheard").await;
+        lock(false).await;
+        let heard = say(&al, &room, "heard").await;
+        assert_eq!(gateway.next().await["event_id"], heard, "open: {open}");
+    }
+    let anew = |password: &str| lethe::admin::Request::UserResetPassword {
+        name: "bo".to_owned(),
+        password: Some(lethe::secret::SecretText::new(password.to_owned())),
+        end_devices: false,
+        abandon: true,
+    };
+    administer(&server, anew("another")).await;
+    say(&al, &room, "unheard").await;
+    noted(&server, &room, &bo, false).await;
+    // A room that is closed forgets where he was told when it opens.
+    let mut again = bo.clone();
+    again.password = "another".to_owned();
+    let again = server.login(&again).await;
+    gateway.pusher(&again, "key").await;
+    noted(&server, &room, &bo, true).await;
+    server.restart().await;
+    root.get("account/whoami").await.ok();
+    administer(&server, anew("a third")).await;
+    say(&al, &room, "unheard").await;
+    noted(&server, &room, &bo, false).await;
     server.stop().await;
     gateway.silent();
 }
