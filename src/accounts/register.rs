@@ -127,7 +127,8 @@ impl Accounts {
         record.0.push(Life { account, wraps: vec![wrap] });
         self.put_record(name, &record, &mut batch)?;
 
-        let entry = AccountEntry { slot: account, mail: mail_public, admin, locked: false, suspended: false };
+        let entry =
+            AccountEntry { slot: account, mail: mail_public, admin, locked: false, suspended: false, unlimited: false };
         let mut changes = vec![HouseChange::Account(localpart.to_owned(), Some(entry))];
         let nobody = HouseLedger::default();
         changes.extend(extra(house_writing.as_ref().map_or(&nobody, |house| &house.ledger), localpart)?);

@@ -183,8 +183,13 @@ fn value(item: &impl Serialize) -> Value {
 }
 
 fn user_line(user: &UserShown) -> String {
-    let facts =
-        [(user.admin, "administrator"), (user.locked, "locked"), (user.suspended, "suspended"), (!user.open, "cold")];
+    let facts = [
+        (user.admin, "administrator"),
+        (user.locked, "locked"),
+        (user.suspended, "suspended"),
+        (user.unlimited, "unlimited"),
+        (!user.open, "cold"),
+    ];
     line(user.user_id.as_str(), facts)
 }
 

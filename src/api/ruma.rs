@@ -28,7 +28,7 @@ use crate::{
         session::{Needs, Party, Scheme},
     },
     error::Error,
-    rate::{Hold, Seat, Source},
+    rate::{Hold, Kind, Seat, Source},
 };
 
 /// A request of type `R`, read, checked and authenticated.
@@ -244,7 +244,8 @@ where
     let session = <R::Authentication as Scheme>::session(services, &head, needs).await?;
     let caller = session.user().map_or(address, |user| gate.sources().account(user.as_str()));
     let seat = gate.enter(caller)?;
-    if let Some(kind) = gate::kind::<R>() {
+    let free = session.user().is_some_and(|user| services.engine.accounts.is_unlimited(user));
+    if let Some(kind) = gate::kind::<R>().filter(|kind| !(free && *kind == Kind::General)) {
         gate.pass(kind, caller)?;
     }
     let mut memory = gate.bodies.hold(caller);

@@ -5,6 +5,7 @@
 
 mod devices;
 mod notices;
+mod pace;
 mod page;
 mod rooms;
 mod tokens;
@@ -39,7 +40,7 @@ use crate::{
 
 pub(super) fn routes(router: Routes) -> Routes {
     let router = router.route("/_synapse/admin/v1/server_version", get(version));
-    [users::routes, devices::routes, tokens::routes, rooms::routes, notices::routes]
+    [users::routes, devices::routes, pace::routes, tokens::routes, rooms::routes, notices::routes]
         .iter()
         .fold(router, |router, add| add(router))
 }
@@ -161,9 +162,10 @@ impl Call {
     }
 }
 
-/// An operation that this server does not carry out, and why.
+/// An operation that this server does not carry out, and why. As if it did not exist: tools take a 403 for the end of
+/// their own session.
 fn refuse(method: MethodFilter, reason: &'static str) -> MethodRouter<Arc<Services>> {
-    operation(method, move |_| std::future::ready(Err::<Value, _>(Error::forbidden(reason))))
+    operation(method, move |_| std::future::ready(Err::<Value, _>(Error::unrecognised(reason))))
 }
 
 impl From<administer::Error> for Error {
@@ -177,8 +179,8 @@ impl From<administer::Error> for Error {
             E::NoLoginName => Self::bad_request("The account is known by its login name only"),
             E::InvalidToken => Self::invalid_param("The token is not 1 to 64 letters, digits and . _ ~ -"),
             E::TokenExists => Self::invalid_param("The token exists already"),
-            E::TooManyTokens => Self::forbidden("There are too many tokens"),
             E::NoNotices => Self::bad_request("There is no name to send notices under, or an account has it"),
+            E::TooManyTokens => Self::bad_request("There are too many tokens"),
             E::NoHouse => Self::not_found("There are no accounts yet"),
             E::Account(error) => error.into(),
             E::Room(error) => error.into(),

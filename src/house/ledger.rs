@@ -62,6 +62,7 @@ impl NameTag {
 }
 
 /// What the house knows of an account.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each stored under its own tag")]
 #[derive(Clone, Serialize, Deserialize)]
 pub struct AccountEntry {
     /// The account slot: an entry whose slot is gone counts as absent.
@@ -79,6 +80,9 @@ pub struct AccountEntry {
     /// Whether an administrator has suspended it: it may read and not take part.
     #[serde(rename = "u", default, skip_serializing_if = "std::ops::Not::not")]
     pub suspended: bool,
+    /// Whether the usual limit of rate does not hold for it: a bot that has much to do.
+    #[serde(rename = "f", default, skip_serializing_if = "std::ops::Not::not")]
+    pub unlimited: bool,
 }
 
 /// A profile: field name to value, `displayname` and `avatar_url` among them.

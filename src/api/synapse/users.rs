@@ -133,7 +133,7 @@ async fn put(call: Call) -> Result<Answer, Error> {
         return Err(Error::bad_request("You may not demote yourself"));
     }
     if locked == Some(true) && user == call.session.user_id {
-        return Err(Error::forbidden("This is your own account"));
+        return Err(Error::bad_request("This is your own account"));
     }
     if admin.is_some() || locked.is_some() {
         engine
@@ -243,7 +243,7 @@ async fn reset_password(call: Call) -> Result<Value, Error> {
 async fn suspend(call: Call) -> Result<Value, Error> {
     let (user, suspended): (_, bool) = (call.user()?, call.needed("suspend")?);
     if user == call.session.user_id {
-        return Err(Error::forbidden("This is your own account"));
+        return Err(Error::bad_request("This is your own account"));
     }
     call.services.engine.note(&user, |entry| entry.suspended = suspended).await?;
     Ok(json!({ format!("user_{user}_suspended"): suspended }))

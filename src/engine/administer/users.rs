@@ -30,6 +30,8 @@ pub struct UserShown {
     pub locked: bool,
     /// Whether it is suspended.
     pub suspended: bool,
+    /// Whether the usual limit of rate does not hold for it.
+    pub unlimited: bool,
     /// Whether its key is in memory: somebody has used it since the server started.
     pub open: bool,
 }
@@ -45,6 +47,9 @@ pub struct DeviceShown {
 impl Engine {
     /// Every living account, by name.
     pub fn users(&self) -> Result<Vec<UserShown>, Error> {
+        if !self.house.exists() {
+            return Ok(Vec::new());
+        }
         let house = self.house.view()?;
         let slots = &self.journals.slots;
         let living = house.accounts.iter().filter(|(_, entry)| slots.contains(&entry.slot));
@@ -67,6 +72,7 @@ impl Engine {
             admin: entry.admin,
             locked: entry.locked,
             suspended: entry.suspended,
+            unlimited: entry.unlimited,
             open: self.accounts.open(&user_id).is_some(),
             user_id,
         }
@@ -74,6 +80,9 @@ impl Engine {
 
     /// The account that `name` means: a login name, a Matrix id or its localpart.
     pub fn named(&self, name: &str) -> Result<Named, Error> {
+        if !self.house.exists() {
+            return Err(Error::UnknownUser);
+        }
         self.accounts.named(name)?.ok_or(Error::UnknownUser)
     }
 

@@ -131,7 +131,7 @@ async fn accounts_are_listed_and_changed() {
     let users = administer_data(&server, Request::UserList).await;
     let expected = json!({
         "user_id": "@bob:localhost", "displayname": null, "avatar_url": null,
-        "admin": false, "locked": false, "suspended": true, "open": false,
+        "admin": false, "locked": false, "suspended": true, "unlimited": false, "open": false,
     });
     assert_eq!(users["users"][1], expected);
     bob.get("account/whoami").await.ok();
