@@ -133,6 +133,7 @@ async fn listen_to(
             () = &mut timer => over = true,
             _ = stopping.wait_for(|stop| *stop) => over = true,
         }
+        services.engine.accounts.lives(&session.inner)?;
     }
 }
 
