@@ -55,7 +55,12 @@ async fn login(services: Arc<Services>, request: Ruma<Request>) -> Result<Respon
         }
         _ => return Err(Error::bad_request("This way of logging in is not supported")),
     };
+    let server = logged_in.user_id.server_name().to_owned();
     let mut response = Response::new(logged_in.user_id, logged_in.access.expose().to_owned(), logged_in.device);
+    #[expect(deprecated, reason = "administration tools make Matrix ids from it")]
+    {
+        response.home_server = Some(server);
+    }
     response.refresh_token = logged_in.refresh.map(|token| token.expose().to_owned());
     response.expires_in = logged_in.expires_in;
     Ok(response)

@@ -1,6 +1,8 @@
 //! Registration tokens as administrators make, see and revoke them. Those of the configured file and the one a new
 //! server prints are not among them.
 
+use std::sync::Arc;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
 
@@ -45,14 +47,16 @@ pub struct TokenShown {
 impl Engine {
     /// Every token.
     pub fn tokens(&self) -> Result<Vec<TokenShown>, Error> {
-        let house = self.tokens_house()?;
+        if !self.house.exists() {
+            return Ok(Vec::new());
+        }
+        let house = self.house.view()?;
         Ok(house.tokens.iter().map(|(text, token)| self.shown_token(text, token)).collect())
     }
 
     /// One token.
     pub fn token(&self, text: &str) -> Result<TokenShown, Error> {
-        let house = self.tokens_house()?;
-        house.tokens.get(text).map(|token| self.shown_token(text, token)).ok_or(Error::UnknownToken)
+        self.house_with_tokens()?.tokens.get(text).map(|token| self.shown_token(text, token)).ok_or(Error::UnknownToken)
     }
 
     /// Makes a token.
@@ -61,7 +65,9 @@ impl Engine {
         if !is_allowed(&text) {
             return Err(Error::InvalidToken);
         }
-        self.tokens_house()?;
+        if !self.house.exists() {
+            return Err(Error::NoHouse);
+        }
         let token = RegistrationToken { left: new.uses, expires: new.expires.map(to_the_hour) };
         let now = self.clock.now();
         let decide = |house: &HouseLedger| {
@@ -85,7 +91,7 @@ impl Engine {
         text: &str,
         change: impl FnOnce(&mut RegistrationToken) + Send,
     ) -> Result<TokenShown, Error> {
-        self.tokens_house()?;
+        self.house_with_tokens()?;
         let mut changed = None;
         let decide = |house: &HouseLedger| {
             let mut token = house.tokens.get(text).cloned().ok_or(Error::UnknownToken)?;
@@ -100,7 +106,7 @@ impl Engine {
 
     /// Revokes a token.
     pub async fn revoke_token(&self, text: &str) -> Result<(), Error> {
-        self.tokens_house()?;
+        self.house_with_tokens()?;
         let decide = |house: &HouseLedger| {
             house.tokens.get(text).ok_or(Error::UnknownToken)?;
             Ok::<_, Error>(vec![HouseChange::Token(text.to_owned(), None)])
@@ -108,8 +114,8 @@ impl Engine {
         self.house.try_change(decide).await
     }
 
-    fn tokens_house(&self) -> Result<std::sync::Arc<HouseLedger>, Error> {
-        if self.house.exists() { Ok(self.house.view()?) } else { Err(Error::NoHouse) }
+    fn house_with_tokens(&self) -> Result<Arc<HouseLedger>, Error> {
+        if self.house.exists() { Ok(self.house.view()?) } else { Err(Error::UnknownToken) }
     }
 
     fn shown_token(&self, text: &str, token: &RegistrationToken) -> TokenShown {

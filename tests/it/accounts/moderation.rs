@@ -117,6 +117,11 @@ async fn a_suspended_account_reads_and_leaves_and_takes_no_part() {
         ("POST", format!("rooms/{hers}/unban"), him),
         ("POST", format!("rooms/{hers}/upgrade"), json!({"new_version": "12"})),
         ("PUT", format!("rooms/{hers}/send/m.room.message/2"), text),
+        (
+            "PUT",
+            format!("/_matrix/client/unstable/org.matrix.msc4140/rooms/{hers}/delayed_event/m.room.message/9"),
+            json!({"delay": 1, "content": {}}),
+        ),
         ("PUT", format!("rooms/{hers}/state/m.room.name/"), json!({"name": "x"})),
         ("PUT", format!("rooms/{hers}/state/m.room.member/{me}"), json!({"membership": "join"})),
         ("PUT", format!("rooms/{hers}/redact/{his_word}/3"), json!({})),

@@ -59,7 +59,7 @@ async fn only_administrators_are_answered() {
         ("POST", "v1/rooms/!x/make_room_admin".to_owned()),
         ("PUT", format!("v2/users/{user}/devices/x")),
     ] {
-        root.send(method, &at(&path), b"{}").await.refused(403, "M_FORBIDDEN");
+        root.send(method, &at(&path), b"{}").await.refused(404, "M_UNRECOGNIZED");
     }
 }
 
@@ -237,4 +237,102 @@ async fn rooms_are_listed_without_secrets_and_deleted() {
     let status = at(&format!("v2/rooms/{}/delete_status", encode(&public)));
     assert_eq!(root.get(&status).await.ok()["results"][0]["room_id"], json!(public));
     assert!(alice.get("sync").await.ok()["rooms"]["join"].is_null());
+}
+
+/// What synapse-admin sends from its pages of users, byte for byte where it matters.
+#[tokio::test]
+async fn the_pages_of_a_tool_work() {
+    let (server, root, alice) = scene().await;
+    let types = server.get("/_matrix/client/r0/login").await.ok();
+    assert_eq!(types["flows"][0]["type"], "m.login.password");
+    let form = json!({
+        "device_id": null, "initial_device_display_name": "Synapse Admin", "type": "m.login.password", "user": "root",
+        "password": root.password, "identifier": {"type": "m.id.user", "user": "root"},
+    });
+    let entered = server.post("/_matrix/client/r0/login", &form).await.ok();
+    // It makes Matrix ids from this, and looks itself up by its own id, which it does not encode.
+    assert_eq!(entered["home_server"], "localhost");
+    let tool = Client::new(&server, &entered, root.password.clone());
+    tool.get(&format!("profile/{}", tool.user_id)).await.ok();
+    let users = at("v2/users?dir=f&from=0&guests=true&limit=10&locked=true&order_by=name");
+    assert_eq!(tool.get(&users).await.ok()["total"], 2);
+    let made = json!({"id": "bob", "displayname": "Bob", "password": "his password", "admin": false, "threepids": []});
+    assert_eq!(tool.put(&at("v2/users/@bob:localhost"), &made).await.status, 201);
+    // A form sends back the whole record, with what the tool has added to it.
+    let one = at("v2/users/%40bob%3Alocalhost");
+    let mut record = tool.get(&one).await.ok();
+    for (field, value) in [
+        ("id", json!("@bob:localhost")),
+        ("avatar_src", Value::Null),
+        ("creation_ts_ms", json!(0)),
+        ("displayname", json!("Bobby")),
+    ] {
+        record[field] = value;
+    }
+    assert_eq!(tool.put(&one, &record).await.ok()["displayname"], "Bobby");
+    record["locked"] = json!(true);
+    assert_eq!(tool.put(&one, &record).await.ok()["locked"], true);
+    record["locked"] = json!(false);
+    record["password"] = json!("another one");
+    tool.put(&one, &record).await.ok();
+    let bob = Client::new(&server, &server.post(LOGIN, &login("bob", "another one")).await.ok(), String::new());
+    for tab in [
+        "v2/users/%40bob%3Alocalhost/devices",
+        "v1/whois/%40bob%3Alocalhost",
+        "v1/users/%40bob%3Alocalhost/joined_rooms",
+    ] {
+        tool.get(&at(tab)).await.ok();
+    }
+    tool.delete(&at(&format!("v2/users/%40bob%3Alocalhost/devices/{}", bob.device_id)), &json!({})).await.ok();
+    bob.get("account/whoami").await.refused(401, "M_UNKNOWN_TOKEN");
+    // What this server does not have must not look like the end of the tool's own session.
+    for (method, path) in [
+        ("GET", "v1/users/%40bob%3Alocalhost/pushers"),
+        ("GET", "v1/users/%40bob%3Alocalhost/media"),
+        ("GET", "v1/rooms/!x/members"),
+        ("GET", "v1/rooms/!x/state"),
+        ("GET", "v1/event_reports"),
+        ("PUT", "v1/suspend/%40root%3Alocalhost"),
+    ] {
+        let body = json!({"suspend": true}).to_string();
+        assert!(matches!(tool.send(method, &at(path), body.as_bytes()).await.status, 400 | 404), "{path}");
+    }
+    let token = tool.post(&at("v1/registration_tokens/new"), &json!({"length": 16})).await.ok();
+    let token = token["token"].as_str().expect("a token").to_owned();
+    assert_eq!(tool.get(&at("v1/registration_tokens?valid=true")).await.ok()["registration_tokens"][0]["token"], token);
+    tool.put(&at(&format!("v1/registration_tokens/{token}")), &json!({"uses_allowed": 5})).await.ok();
+    tool.delete(&at(&format!("v1/registration_tokens/{token}")), &json!({})).await.ok();
+    let gone = tool.post(&at("v1/deactivate/%40bob%3Alocalhost"), &json!({"erase": true})).await.ok();
+    assert_eq!(gone["id_server_unbind_result"], "success");
+    tool.post("/_matrix/client/r0/logout", &json!({})).await.ok();
+    alice.get("account/whoami").await.ok();
+}
+
+#[tokio::test]
+async fn a_bot_may_be_free_of_the_limit_of_rate() {
+    let toml = "[accounts]\nargon2_memory = \"64KiB\"\nargon2_passes = 1\npassword_guesses_log10 = 0\n\
+                [registration]\nmode = \"open\"\n[limits]\nper_second = 1\nburst = 20";
+    let mut server = TestServer::with(toml).await;
+    let (root, bot) = (administrator(&server, "root").await, server.register("bot").await);
+    let path = at("v1/users/@bot:localhost/override_ratelimit");
+    assert_eq!(root.get(&path).await.ok(), json!({}));
+    let flood = async || {
+        let mut worst = 0;
+        for _ in 0..30 {
+            worst = worst.max(bot.get("account/whoami").await.status);
+        }
+        worst
+    };
+    assert_eq!(flood().await, 429);
+    let none = json!({"messages_per_second": 0, "burst_count": 0});
+    root.post(&path, &json!({"messages_per_second": 5})).await.refused(400, "M_INVALID_PARAM");
+    assert_eq!(root.post(&path, &none).await.ok(), none);
+    assert_eq!(flood().await, 200);
+    server.restart().await;
+    assert_eq!(root.get(&path).await.ok(), none);
+    assert_eq!(flood().await, 200);
+    root.delete(&path, &json!({})).await.ok();
+    assert_eq!(root.get(&path).await.ok(), json!({}));
+    assert_eq!(flood().await, 429);
+    root.get(&at("v1/users/@nobody:localhost/override_ratelimit")).await.refused(404, "M_NOT_FOUND");
 }
