@@ -1,5 +1,7 @@
 //! Members who have not come since the start are told of what happens all the same.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::gateway::{Gateway, until};
@@ -98,28 +100,45 @@ async fn notes_go_with_pushers_devices_and_memberships() {
     gateway.silent();
 }
 
+/// Who is told next, by their push keys, and of which events: as many as `count`, in any order.
+async fn told(gateway: &mut Gateway, count: usize) -> BTreeSet<(String, String)> {
+    let mut told = BTreeSet::new();
+    for _ in 0..count {
+        let next = gateway.next().await;
+        let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+        told.insert((text(&next["devices"][0]["pushkey"]), text(&next["event_id"])));
+    }
+    told
+}
+
 #[tokio::test]
 async fn who_is_locked_or_begins_anew_is_told_nothing() {
     let mut gateway = Gateway::start().await;
     let mut server = gateway.server("").await;
     let root = administrator(&server, "root").await;
-    let (al, bo) = (server.register("al").await, server.register("bo").await);
-    let room = room_of(&[&al, &bo]).await;
-    gateway.pusher(&bo, "key").await;
+    let (al, bo, cy) = (server.register("al").await, server.register("bo").await, server.register("cy").await);
+    let room = room_of(&[&al, &bo, &cy]).await;
+    gateway.pusher(&bo, "bo").await;
+    gateway.pusher(&cy, "cy").await;
     noted(&server, &room, &bo, true).await;
+    noted(&server, &room, &cy, true).await;
     let lock = async |on: bool| {
         let path = format!("/_matrix/client/v1/admin/lock/{}", encode(&bo.user_id));
         root.put(&path, &json!({"locked": on})).await.ok();
+    };
+    let of = |keys: &[&str], event: &str| {
+        keys.iter().map(|key| ((*key).to_owned(), event.to_owned())).collect::<BTreeSet<_>>()
     };
     for open in [true, false] {
         if !open {
             server.restart().await;
         }
         lock(true).await;
-        say(&al, &room, "unheard").await;
+        let unheard = say(&al, &room, &format!("unheard {open}")).await;
+        assert_eq!(told(&mut gateway, 1).await, of(&["cy"], &unheard), "open: {open}");
         lock(false).await;
-        let heard = say(&al, &room, "heard").await;
-        assert_eq!(gateway.next().await["event_id"], heard, "open: {open}");
+        let heard = say(&al, &room, &format!("heard {open}")).await;
+        assert_eq!(told(&mut gateway, 2).await, of(&["bo", "cy"], &heard), "open: {open}");
     }
     let anew = |password: &str| lethe::admin::Request::UserResetPassword {
         name: "bo".to_owned(),
@@ -128,18 +147,20 @@ async fn who_is_locked_or_begins_anew_is_told_nothing() {
         abandon: true,
     };
     administer(&server, anew("another")).await;
-    say(&al, &room, "unheard").await;
+    let unheard = say(&al, &room, "unheard by his old devices").await;
+    assert_eq!(told(&mut gateway, 1).await, of(&["cy"], &unheard));
     noted(&server, &room, &bo, false).await;
     // A room that is closed forgets where he was told when it opens.
     let mut again = bo.clone();
     again.password = "another".to_owned();
     let again = server.login(&again).await;
-    gateway.pusher(&again, "key").await;
+    gateway.pusher(&again, "bo").await;
     noted(&server, &room, &bo, true).await;
     server.restart().await;
     root.get("account/whoami").await.ok();
     administer(&server, anew("a third")).await;
-    say(&al, &room, "unheard").await;
+    let unheard = say(&al, &room, "unheard again").await;
+    assert_eq!(told(&mut gateway, 1).await, of(&["cy"], &unheard));
     noted(&server, &room, &bo, false).await;
     server.stop().await;
     gateway.silent();
