@@ -19,6 +19,7 @@ mod profile;
 mod queue;
 mod record;
 mod register;
+mod reports;
 mod reset;
 mod sessions;
 mod standing;
@@ -45,6 +46,7 @@ pub use self::{
     login::{LoggedIn, NewDevice},
     mail::{Letter, Mailbox},
     profile::ProfileError,
+    reports::{LONGEST_REASON, Listed, Report, Subject},
     reset::{Named, Reset},
     standing::Standing,
 };
@@ -122,6 +124,7 @@ pub struct Accounts {
     waiting: Semaphore,
     registering: tokio::sync::Mutex<()>,
     mailbox: Mailbox,
+    reports: reports::Reports,
     wakers: RwLock<Vec<Weak<dyn Wakes>>>,
 }
 
@@ -175,6 +178,7 @@ impl Accounts {
             hashing: Semaphore::new(permits),
             waiting: Semaphore::new(permits + MOST_WAITING),
             registering: tokio::sync::Mutex::new(()),
+            reports: reports::Reports::default(),
             wakers: RwLock::default(),
         }
     }

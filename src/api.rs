@@ -47,6 +47,7 @@ mod read_markers;
 mod refused;
 mod register;
 mod relations;
+mod reports;
 mod retention;
 mod search;
 mod send;
@@ -132,6 +133,7 @@ fn families() -> Routes {
         refused::routes,
         register::routes,
         relations::routes,
+        reports::routes,
         retention::routes,
         search::routes,
         send::routes,

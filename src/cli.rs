@@ -3,6 +3,7 @@
 mod config;
 mod doctor;
 mod health;
+mod report;
 mod room;
 mod serve;
 mod token;
@@ -53,6 +54,9 @@ enum Command {
     /// Rooms.
     #[command(subcommand)]
     Room(room::Command),
+    /// What users reported.
+    #[command(subcommand)]
+    Report(report::Command),
     /// Registration tokens.
     #[command(subcommand)]
     Token(token::Command),
@@ -118,6 +122,7 @@ fn execute(arguments: &Arguments) -> Result<(), Error> {
         Command::Doctor(options) => doctor::run(&load(arguments), file(arguments).as_deref(), options, arguments.json),
         Command::User(command) => user::run(&screen(arguments)?, command),
         Command::Room(command) => room::run(&screen(arguments)?, command),
+        Command::Report(command) => report::run(&screen(arguments)?, command),
         Command::Token(command) => token::run(&screen(arguments)?, command),
         Command::Config(config::Command::Example) => config::example(),
         Command::Config(config::Command::Check) => config::check(&load(arguments)?),

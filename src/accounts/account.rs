@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::{
     backup::{BackupKey, BackupRow},
     queue::{Queue, Waiting},
+    reports::ReportRow,
     vault::{VaultChange, VaultLedger},
 };
 use crate::{
@@ -29,6 +30,7 @@ pub struct Account {
     pub vault: Live<VaultLedger>,
     queue: RwLock<Queue>,
     pub(super) backup: RwLock<BTreeMap<BackupKey, Position>>,
+    pub(super) reports: RwLock<Vec<ReportRow>>,
     changed: watch::Sender<u64>,
 }
 
@@ -53,6 +55,7 @@ impl Account {
     ) -> Result<Self, journal::Error> {
         let mut queue = BTreeMap::new();
         let mut backup = BTreeMap::new();
+        let mut reports = Vec::new();
         vault.load_windows(journals, &mut |stream, position, plain| {
             match stream {
                 Stream::ToDevice => {
@@ -66,6 +69,9 @@ impl Account {
                         None => backup.remove(&row.key()),
                     };
                 }
+                Stream::Reports => {
+                    reports.push(serde_json::from_slice(&plain).map_err(|_| journal::Error::Malformed)?);
+                }
                 Stream::Timeline => return Err(journal::Error::Malformed),
             }
             Ok(())
@@ -75,7 +81,9 @@ impl Account {
         });
         let kept = &vault.ledger.backups;
         backup.retain(|key: &BackupKey, _| kept.get(&key.version).is_some_and(|version| !version.deleted));
-        Ok(Self::assemble(user_id, slot, vault, queue, backup))
+        let account = Self::assemble(user_id, slot, vault, queue, backup);
+        *account.reports.write() = reports;
+        Ok(account)
     }
 
     /// Shares a vault whose windows are known.
@@ -92,6 +100,7 @@ impl Account {
             vault: Live::new(vault),
             queue: RwLock::new(Queue::new(queue)),
             backup: RwLock::new(backup),
+            reports: RwLock::default(),
             changed: watch::Sender::new(0),
         }
     }

@@ -26,18 +26,30 @@ impl Accounts {
         if !self.exists(user)? {
             return Ok(());
         }
+        match self.at_home(user, async || self.letters(messages).await).await? {
+            Some(account) => self.put_in(&account, messages).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The account when it is open; else puts letters into its mail. While mail is put, the account cannot open: what it
+    /// folds on opening is all there is.
+    pub(super) async fn at_home(
+        &self,
+        user: &UserId,
+        letters: impl AsyncFnOnce() -> Result<Vec<Letter>, Error>,
+    ) -> Result<Option<Arc<Account>>, Error> {
         let cell = Arc::clone(self.open.write().entry(user.localpart().to_owned()).or_default());
-        // While mail is put, the account cannot open: what it folds on opening is all there is.
         let reached = cell.get_or_try_init(|| async {
-            let letters = self.letters(messages).await.map_err(Some)?;
+            let letters = letters().await.map_err(Some)?;
             self.post(user, letters).await.map_err(Some)?;
             Err(None)
         });
         match reached.await.cloned() {
-            Ok(account) => self.put_in(&account, messages).await,
+            Ok(account) => Ok(Some(account)),
             Err(outcome) => {
                 self.release(user.localpart(), &cell);
-                outcome.map_or(Ok(()), Err)
+                outcome.map_or(Ok(None), Err)
             }
         }
     }

@@ -21,6 +21,7 @@ use super::{
     Error,
     deliver::Addressed,
     queue::Load,
+    reports::ReportRow,
     reset::NewPassword,
     vault::{VaultChange, VaultLedger},
 };
@@ -89,12 +90,15 @@ pub enum Letter {
     /// A to-device message, for the partition it came in.
     #[serde(rename = "d")]
     Device(Addressed, Partition),
+    /// A report, for an administrator.
+    #[serde(rename = "t")]
+    Report(ReportRow),
 }
 
 impl Letter {
     /// Letters that carry a key never expire; they die by folding.
     fn expires(&self) -> bool {
-        matches!(self, Self::Device(..))
+        matches!(self, Self::Device(..) | Self::Report(..))
     }
 }
 
@@ -381,6 +385,7 @@ pub(crate) mod fuzzing {
             Letter::Out { .. } => "out",
             Letter::Device(..) => "device",
             Letter::Password(_) => "password",
+            Letter::Report(..) => "report",
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{fmt::Write, sync::Arc};
 
+use chrono::DateTime;
 use ruma::{OwnedRoomId, RoomId};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use super::{
     socket::Dispatch,
 };
 use crate::{
-    accounts::{self, Reset},
+    accounts::{self, Report, Reset},
     api::BoxFuture,
     engine::{
         Engine,
@@ -22,6 +23,9 @@ use crate::{
     seal::password::passphrase,
     secret::SecretText,
 };
+
+/// Seconds of a day.
+const DAY_S: i64 = 86_400;
 
 /// Does what administrators ask, on the engine.
 pub struct Administrator(pub Arc<Engine>);
@@ -74,6 +78,7 @@ impl Administrator {
                 let event = engine.send_notice(&engine.named(&name)?.user, notice).await?;
                 Ok((Vec::new(), json!({ "event_id": event })))
             }
+            Request::ReportList => self.list_reports(),
             Request::RoomList => self.list_rooms().await,
             Request::RoomInfo { room } => {
                 let room = engine.room_shown(&room_id(&room)?).await?;
@@ -135,6 +140,16 @@ impl Administrator {
         Ok((lines, value(&shown)))
     }
 
+    fn list_reports(&self) -> Result<Said, Error> {
+        let shown = self.0.accounts.reports()?;
+        let (mut lines, mut data) = listed("reports", &shown.reports, report_line);
+        if shown.cold > 0 {
+            lines.push(format!("{} administrators have not come since the start; they may have more", shown.cold));
+        }
+        data["cold_administrators"] = json!(shown.cold);
+        Ok((lines, data))
+    }
+
     async fn create_token(&self, uses: Option<u32>, expires_in: Option<u64>) -> Result<Said, Error> {
         let now = self.0.clock.now();
         let expires = expires_in.map(|seconds| now.after(std::time::Duration::from_secs(seconds)));
@@ -191,6 +206,27 @@ fn user_line(user: &UserShown) -> String {
         (!user.open, "cold"),
     ];
     line(user.user_id.as_str(), facts)
+}
+
+/// What the reporter says cannot look like another line.
+fn report_line(report: &Report) -> String {
+    let date = DateTime::from_timestamp_secs(i64::try_from(report.day).unwrap_or_default().saturating_mul(DAY_S));
+    let mut text = date.map_or_else(String::new, |date| date.format("%Y-%m-%d").to_string());
+    let _ = write!(text, "  {} reports", report.by);
+    if let Some(event) = &report.event {
+        let _ = write!(text, " {event}");
+    }
+    if let Some(user) = &report.user {
+        let _ = write!(text, "{} {user}", if report.event.is_some() { " by" } else { "" });
+    }
+    if let Some(room) = &report.room {
+        let _ = write!(text, " in {room}");
+    }
+    if let Some(said) = &report.reason {
+        text.push_str("  ");
+        text.extend(said.chars().map(|c| if c.is_control() { ' ' } else { c }));
+    }
+    text
 }
 
 fn token_line(token: &TokenShown) -> String {

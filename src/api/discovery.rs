@@ -16,7 +16,7 @@ pub(super) fn routes(router: Routes) -> Routes {
 /// Released versions of the specification whose endpoints this server answers.
 const VERSIONS: &[&str] = &[
     "r0.6.1", "v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9", "v1.10", "v1.11", "v1.12",
-    "v1.13", "v1.14", "v1.15",
+    "v1.13", "v1.14", "v1.15", "v1.16", "v1.17", "v1.18", "v1.19",
 ];
 
 /// Features that clients look for by name before they use them.
@@ -54,6 +54,8 @@ const FEATURES: &[&str] = &[
     "uk.tcpip.msc4133.stable",
     "org.matrix.msc4262",
     "computer.gingershaped.msc4466",
+    // Dehydrated devices.
+    "org.matrix.msc3814",
     // Deleting account data.
     "org.matrix.msc3391",
     // Refusing and hiding invitations.

@@ -4,11 +4,7 @@ use std::sync::Arc;
 
 use ruma::{
     CanonicalJsonObject, EventId, OwnedEventId, RoomId,
-    api::client::{
-        message::send_message_event::v3 as send,
-        redact::redact_event::v3 as redact,
-        room::{report_content::v3 as report_event, report_room::v3 as report_room},
-    },
+    api::client::{message::send_message_event::v3 as send, redact::redact_event::v3 as redact},
     canonical_json::CanonicalJsonValue,
 };
 use serde_json::json;
@@ -19,11 +15,11 @@ use crate::{
     api::{Routes, Ruma, RumaRouter, Services, Session, json::Json},
     error::Error,
     event::{Draft, build::content_from},
-    rooms::{Transaction, history::seen},
+    rooms::Transaction,
 };
 
 pub(super) fn routes(router: Routes) -> Routes {
-    router.ruma(send_event).ruma(redact_event).ruma(report_an_event).ruma(report_a_room)
+    router.ruma(send_event).ruma(redact_event)
 }
 
 /// The longest transaction id taken: it is stored with the event.
@@ -97,25 +93,4 @@ async fn put(
     let room = rooms.joined(room, session.account()).await?;
     services.engine.presence.did(&session.inner);
     Ok(rooms.send(&room, draft, Some(transaction)).await?)
-}
-
-/// `POST /_matrix/client/v3/rooms/{roomId}/report/{eventId}`: taken and dropped (`doc/threats.md`).
-async fn report_an_event(
-    services: Arc<Services>,
-    request: Ruma<report_event::Request>,
-) -> Result<report_event::Response, Error> {
-    let report_event::Request { room_id, event_id, .. } = request.body;
-    let room = services.engine.rooms.joined(&room_id, request.session.account()).await;
-    let room = room.map_err(|_| Error::not_found("Unknown event"))?;
-    seen(&room.view(), &request.session.user_id, &event_id).ok_or_else(|| Error::not_found("Unknown event"))?;
-    Ok(report_event::Response::new())
-}
-
-/// `POST /_matrix/client/v3/rooms/{roomId}/report`: taken and dropped (`doc/threats.md`).
-async fn report_a_room(
-    services: Arc<Services>,
-    request: Ruma<report_room::Request>,
-) -> Result<report_room::Response, Error> {
-    services.engine.rooms.reach(&request.body.room_id, request.session.account()).await?;
-    Ok(report_room::Response::new())
 }

@@ -53,6 +53,9 @@ pub enum Stream {
     /// An account's key backup.
     #[serde(rename = "b")]
     Backup,
+    /// What was reported to an administrator.
+    #[serde(rename = "r")]
+    Reports,
 }
 
 /// What a keep says of one window.

@@ -84,7 +84,8 @@ impl Rooms {
     }
 
     /// Whether somebody who is not in the room may know what it is: it is open to him, or he is asked in.
-    pub(super) fn may_know(&self, room: &Room, user: &UserId) -> bool {
+    #[must_use]
+    pub fn may_know(&self, room: &Room, user: &UserId) -> bool {
         let view = room.view();
         let standing = view.state.membership(user);
         if matches!(standing, MembershipState::Join | MembershipState::Invite | MembershipState::Knock) {

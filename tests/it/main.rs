@@ -19,6 +19,7 @@ mod people;
 mod previews;
 mod profiles;
 mod push;
+mod reports;
 mod rooms;
 mod search;
 mod server;

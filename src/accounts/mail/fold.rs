@@ -84,6 +84,14 @@ impl Accounts {
                     self.take_password(account, password).await?;
                     account.vault.change(&self.journals, |_| vec![VaultChange::Folded(mark)]).await?;
                 }
+                Letter::Report(row) => {
+                    let marks = vec![VaultChange::Folded(mark)];
+                    if self.journals.slots.epoch_key(row.partition).is_some() {
+                        account.keep_report(&self.journals, row, marks).await?;
+                    } else {
+                        account.vault.change(&self.journals, |_| marks).await?;
+                    }
+                }
                 other => {
                     let opens = self.has_room(account, &other);
                     let fold = |vault: &VaultLedger| {
@@ -152,7 +160,7 @@ fn taken(vault: &VaultLedger, letter: Letter, opens: bool) -> Option<VaultChange
             keys.push(key);
             Some(VaultChange::HouseKeys(keys))
         }
-        Letter::Out { .. } | Letter::Device(..) | Letter::Password(_) => None,
+        Letter::Out { .. } | Letter::Device(..) | Letter::Password(_) | Letter::Report(..) => None,
     }
 }
 
