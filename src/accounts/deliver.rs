@@ -32,26 +32,13 @@ impl Accounts {
         }
     }
 
-    /// The account when it is open; else puts letters into its mail. While mail is put, the account cannot open: what it
-    /// folds on opening is all there is.
+    /// The account when it is open; else puts letters into its mail.
     pub(super) async fn at_home(
         &self,
         user: &UserId,
         letters: impl AsyncFnOnce() -> Result<Vec<Letter>, Error>,
     ) -> Result<Option<Arc<Account>>, Error> {
-        let cell = Arc::clone(self.open.write().entry(user.localpart().to_owned()).or_default());
-        let reached = cell.get_or_try_init(|| async {
-            let letters = letters().await.map_err(Some)?;
-            self.post(user, letters).await.map_err(Some)?;
-            Err(None)
-        });
-        match reached.await.cloned() {
-            Ok(account) => Ok(Some(account)),
-            Err(outcome) => {
-                self.release(user.localpart(), &cell);
-                outcome.map_or(Ok(None), Err)
-            }
-        }
+        self.unless_open(user.localpart(), async || self.post(user, letters().await?).await).await
     }
 
     async fn put_in(&self, account: &Account, messages: &[Addressed]) -> Result<(), Error> {

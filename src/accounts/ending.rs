@@ -1,8 +1,6 @@
 //! Ending an account (keys.md §2, "account delete"): first the mark of what is to be forgotten, then one slot commit, after
 //! which nothing of the account opens. What it leaves in rooms is cleared by them.
 
-use std::sync::Arc;
-
 use ruma::UserId;
 
 use super::{Account, Accounts, Error, record::Life};
@@ -24,18 +22,10 @@ impl Accounts {
         let name = user.localpart();
         // Nobody is registered meanwhile: whether this is the last account must stay true.
         let _one = self.registering.lock().await;
-        let cell = Arc::clone(self.open.write().entry(name.to_owned()).or_default());
-        // While a cold account ends, it cannot open.
-        let reached = cell.get_or_try_init(|| async {
-            self.end(name, slot, None, erase).await.map_err(Some)?;
-            Err(None)
-        });
-        let outcome = match reached.await.cloned() {
-            Ok(account) => self.end(name, slot, Some(&account), erase).await,
-            Err(outcome) => outcome.map_or(Ok(()), Err),
-        };
-        self.release(name, &cell);
-        outcome
+        match self.unless_open(name, async || self.end(name, slot, None, erase).await).await? {
+            Some(account) => self.end(name, slot, Some(&account), erase).await,
+            None => Ok(()),
+        }
     }
 
     async fn end(&self, name: &str, slot: SlotId, open: Option<&Account>, erase: bool) -> Result<(), Error> {

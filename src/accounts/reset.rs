@@ -3,8 +3,6 @@
 //! Nobody but the account itself holds its key, so a reset either waits for the account to come, or gives it up: a fresh
 //! life with the same name, whose rooms heal as soon as a co-member is open.
 
-use std::sync::Arc;
-
 use ruma::{OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -73,22 +71,16 @@ impl Accounts {
     pub async fn reset_password(&self, user: &UserId, password: SecretText, end_devices: bool) -> Result<Reset, Error> {
         self.entry(user)?.ok_or(Error::NotFound)?;
         let password = self.new_password(password).await?;
-        let cell = Arc::clone(self.open.write().entry(user.localpart().to_owned()).or_default());
-        // While the letter is put, the account cannot open: what it folds on opening is all there is.
-        let reached = cell.get_or_try_init(|| async {
+        let letters = async || {
             let letter = NewPassword { kdf: password.kdf, key: password.key.clone(), end_devices };
-            self.post(user, vec![Letter::Password(letter)]).await.map_err(Some)?;
-            Err(None)
-        });
-        match reached.await.cloned() {
-            Ok(account) => {
+            Ok(vec![Letter::Password(letter)])
+        };
+        match self.at_home(user, letters).await? {
+            Some(account) => {
                 self.put_password(&account, &password, ends(end_devices)).await?;
                 Ok(Reset::Done)
             }
-            Err(outcome) => {
-                self.release(user.localpart(), &cell);
-                outcome.map_or(Ok(Reset::Waits), Err)
-            }
+            None => Ok(Reset::Waits),
         }
     }
 
@@ -111,18 +103,11 @@ impl Accounts {
     pub async fn abandon(&self, named: &Named, password: SecretText) -> Result<(), Error> {
         let login = named.login.as_deref().ok_or(Error::NotFound)?;
         let password = self.new_password(password).await?;
-        let cell = Arc::clone(self.open.write().entry(named.user.localpart().to_owned()).or_default());
-        // While a cold account is replaced, it cannot open.
-        let reached = cell.get_or_try_init(|| async {
-            self.replace(named, login, &password, None).await.map_err(Some)?;
-            Err(None)
-        });
-        let outcome = match reached.await.cloned() {
-            Ok(account) => self.replace(named, login, &password, Some(&account)).await,
-            Err(outcome) => outcome.map_or(Ok(()), Err),
-        };
-        self.release(named.user.localpart(), &cell);
-        outcome
+        let cold = async || self.replace(named, login, &password, None).await;
+        match self.unless_open(named.user.localpart(), cold).await? {
+            Some(account) => self.replace(named, login, &password, Some(&account)).await,
+            None => Ok(()),
+        }
     }
 
     async fn replace(

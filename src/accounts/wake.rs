@@ -36,6 +36,27 @@ impl Accounts {
         if opened.slot == account { Ok(opened) } else { Err(Error::Forbidden) }
     }
 
+    /// The account when it is open; else does `work` while it is cold. It cannot open meanwhile: what it folds on opening is
+    /// all there is.
+    pub(super) async fn unless_open(
+        &self,
+        localpart: &str,
+        work: impl AsyncFnOnce() -> Result<(), Error>,
+    ) -> Result<Option<Arc<Account>>, Error> {
+        let cell = Arc::clone(self.open.write().entry(localpart.to_owned()).or_default());
+        let reached = cell.get_or_try_init(|| async {
+            work().await.map_err(Some)?;
+            Err(None)
+        });
+        match reached.await.cloned() {
+            Ok(account) => Ok(Some(account)),
+            Err(outcome) => {
+                self.release(localpart, &cell);
+                outcome.map_or(Ok(None), Err)
+            }
+        }
+    }
+
     /// Takes an account's cell away again when it is empty and nobody else waits for it: a second cell beside one that
     /// somebody fills would open the account twice.
     pub(super) fn release(&self, localpart: &str, cell: &Arc<OnceCell<Arc<Account>>>) {
