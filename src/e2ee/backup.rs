@@ -98,22 +98,14 @@ impl E2ee {
             return Err(Error::OtherBackup);
         }
         let version = number(version)?;
-        let mut outcome = Ok(());
-        let decide = |vault: &VaultLedger| match living(vault, version) {
-            Ok(before) if before.algorithm == algorithm => {
-                vec![VaultChange::Backup(version, Backup { auth_data, ..before.clone() })]
+        let decide = |vault: &VaultLedger| {
+            let before = living(vault, version)?;
+            if before.algorithm != algorithm {
+                return Err(Error::OtherBackup);
             }
-            Ok(_) => {
-                outcome = Err(Error::OtherBackup);
-                Vec::new()
-            }
-            Err(error) => {
-                outcome = Err(error);
-                Vec::new()
-            }
+            Ok(vec![VaultChange::Backup(version, Backup { auth_data, ..before.clone() })])
         };
-        account.vault.change(self.journals(), decide).await?;
-        outcome
+        account.vault.try_change(self.journals(), decide).await
     }
 
     /// Ends a backup version and shreds its keys. Its number is not used again.

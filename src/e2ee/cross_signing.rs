@@ -33,24 +33,17 @@ impl E2ee {
         keys: SigningKeys,
         authenticated: bool,
     ) -> Result<(), Error> {
-        let mut outcome = Ok(false);
+        let mut changed = false;
         let decide = |house: &HouseLedger| {
             let name = account.user_id.localpart();
             let before = house.cross_signing.get(name).cloned().unwrap_or_default();
-            match after(&before, keys, account, house, authenticated) {
-                Ok(after) if after == before => Vec::new(),
-                Ok(after) => {
-                    outcome = Ok(true);
-                    vec![HouseChange::CrossSigning(name.to_owned(), Some(after))]
-                }
-                Err(error) => {
-                    outcome = Err(error);
-                    Vec::new()
-                }
-            }
+            let after = after(&before, keys, account, house, authenticated)?;
+            changed = after != before;
+            let change = changed.then(|| HouseChange::CrossSigning(name.to_owned(), Some(after)));
+            Ok::<_, Error>(change.into_iter().collect())
         };
-        self.house().change(decide).await?;
-        if outcome? {
+        self.house().try_change(decide).await?;
+        if changed {
             self.announce(account);
         }
         Ok(())

@@ -77,17 +77,12 @@ impl E2ee {
             self.publish(account, device, keys, fallback).await?;
         }
         if !one_time.is_empty() {
-            let mut outcome = Ok(());
-            let decide = |vault: &VaultLedger| match fresh(vault, device, one_time) {
-                Ok(fresh) if fresh.is_empty() => Vec::new(),
-                Ok(fresh) => vec![VaultChange::KeysAdded(device.clone(), fresh)],
-                Err(error) => {
-                    outcome = Err(error);
-                    Vec::new()
-                }
+            let decide = |vault: &VaultLedger| {
+                let fresh = fresh(vault, device, one_time)?;
+                let added = (!fresh.is_empty()).then(|| VaultChange::KeysAdded(device.clone(), fresh));
+                Ok::<_, Error>(added.into_iter().collect())
             };
-            account.vault.change(self.journals(), decide).await?;
-            outcome?;
+            account.vault.try_change(self.journals(), decide).await?;
         }
         let mut counts = account.view().key_counts(device);
         counts.entry("signed_curve25519".to_owned()).or_default();
@@ -102,11 +97,11 @@ impl E2ee {
         fallback: Vec<OneTimeKey>,
     ) -> Result<(), Error> {
         let name = account.user_id.localpart();
-        let (mut announced, mut outcome) = (false, Ok(()));
+        let mut announced = false;
         let decide = |house: &HouseLedger| {
             // A device that ended meanwhile is not published again: vaults forget devices before the house does.
             if !account.view().devices.contains_key(device) {
-                return Vec::new();
+                return Ok(Vec::new());
             }
             let before = house.devices.get(&(name.to_owned(), device.clone())).cloned().unwrap_or_default();
             let mut entry = before.clone();
@@ -116,16 +111,14 @@ impl E2ee {
             announced = entry.keys != before.keys;
             let added = take_fallback(&mut entry, fallback);
             if entry.fallback.len() > MOST_ALGORITHMS {
-                outcome = Err(Error::TooMany);
-                return Vec::new();
+                return Err(Error::TooMany);
             }
             if !announced && !added {
-                return Vec::new();
+                return Ok(Vec::new());
             }
-            vec![HouseChange::Device(name.to_owned(), device.clone(), Some(entry), announced)]
+            Ok(vec![HouseChange::Device(name.to_owned(), device.clone(), Some(entry), announced)])
         };
-        self.house().change(decide).await?;
-        outcome?;
+        self.house().try_change(decide).await?;
         if announced {
             self.announce(account);
         }
