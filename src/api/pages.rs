@@ -15,17 +15,37 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 /// A page.
 pub(super) struct Page(&'static str);
 
+/// A page of this title with this form and what happens when it is sent.
+macro_rules! page {
+    ($title:literal, $form:literal, $script:literal) => {
+        Page(concat!(
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
+            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
+            $title,
+            "</title>\n<style>\n",
+            include_str!("pages/style.css"),
+            "</style>\n</head>\n<body>\n<h1>",
+            $title,
+            "</h1>\n<form id=\"form\">\n",
+            include_str!($form),
+            "</form>\n<p id=\"say\" role=\"status\"></p>\n<script>\n",
+            include_str!($script),
+            "</script>\n</body>\n</html>\n",
+        ))
+    };
+}
+
 /// The page that logs in.
 pub(super) fn login() -> Page {
-    Page(include_str!("pages/login.html"))
+    page!("Log in", "pages/login.html", "pages/login.js")
 }
 
 /// The page that proves one stage of user-interactive authentication, if the stage is one that this server asks for.
 pub(super) fn stage(kind: &AuthType) -> Option<Page> {
     match kind {
-        AuthType::Password => Some(Page(include_str!("pages/password.html"))),
-        AuthType::RegistrationToken => Some(Page(include_str!("pages/token.html"))),
-        AuthType::Dummy => Some(Page(include_str!("pages/dummy.html"))),
+        AuthType::Password => Some(page!("Confirm with your password", "pages/password.html", "pages/stage.js")),
+        AuthType::RegistrationToken => Some(page!("Register with a token", "pages/token.html", "pages/stage.js")),
+        AuthType::Dummy => Some(page!("Continue", "pages/dummy.html", "pages/stage.js")),
         _ => None,
     }
 }
