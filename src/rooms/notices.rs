@@ -97,18 +97,12 @@ impl Rooms {
         if turns_down && self.is_for_notices(&view.state) { Err(Error::NoticeInvite) } else { Ok(()) }
     }
 
-    /// Whether nobody but the name that notices are sent under is left in a room.
-    pub(super) fn is_left_to_notices(&self, state: &StateMap) -> bool {
-        let has_part = |membership| matches!(membership, MembershipState::Join | MembershipState::Invite);
-        self.is_for_notices(state)
-            && !state.members().any(|(user, membership, _)| has_part(membership) && !self.sends_notices(user))
-    }
-
     fn is_for_notices(&self, state: &StateMap) -> bool {
         state.find("m.room.create", "").is_some_and(|create| self.sends_notices(create.sender()))
     }
 
-    fn sends_notices(&self, user: &UserId) -> bool {
+    /// Whether `user` is the name that notices are sent under: it has no account and no key.
+    pub(super) fn sends_notices(&self, user: &UserId) -> bool {
         self.policy.notices.as_ref().is_some_and(|notices| notices.sender == user)
     }
 

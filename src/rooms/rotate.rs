@@ -40,14 +40,15 @@ impl Rooms {
         let id = made.event.id().to_owned();
         let event = Arc::clone(&made.event);
         let before = writer.view.access();
-        let applied = apply(&event, &writer.view.state, &room.rules, &self.policy.server_name);
+        let ours = |user: &UserId| user.server_name() == self.policy.server_name && !self.sends_notices(user);
+        let applied = apply(&event, &writer.view.state, &room.rules, &ours);
         let after = applied.state.access(&room.rules.authorization);
         let out = out_of(&applied.effects);
         // While a room stays public its key is no secret among the accounts here (keys.md M13).
         let stays_public = (&before, &after) == (&Access::Public, &Access::Public);
         let rotates = applied.effects.contains(&Effect::RotateKey) && !stays_public;
 
-        if applied.effects.contains(&Effect::Deserted) || self.is_left_to_notices(&applied.state) {
+        if applied.effects.contains(&Effect::Deserted) {
             self.shred(room, &mut writer).await?;
         } else if rotates {
             let mut staying = self.key_holders(&writer.view);

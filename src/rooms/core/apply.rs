@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ruma::{
-    EventId, OwnedEventId, OwnedRoomId, OwnedUserId, ServerName, UserId,
+    EventId, OwnedEventId, OwnedRoomId, OwnedUserId, UserId,
     events::room::member::MembershipState,
     room_version_rules::{AuthorizationRules, RoomVersionRules},
 };
@@ -47,9 +47,15 @@ pub struct Applied {
     pub effects: Vec<Effect>,
 }
 
-/// The effects of an allowed event on the state before it, in a room of these rules. `server` is this server's name.
+/// The effects of an allowed event on the state before it, in a room of these rules. `ours` says who may have a key to the
+/// room here.
 #[must_use]
-pub fn apply(event: &Arc<Event>, before: &StateMap, rules: &RoomVersionRules, server: &ServerName) -> Applied {
+pub fn apply(
+    event: &Arc<Event>,
+    before: &StateMap,
+    rules: &RoomVersionRules,
+    ours: &dyn Fn(&UserId) -> bool,
+) -> Applied {
     let mut effects = Vec::new();
     let mut state = before.clone();
     if event.is_rejected() {
@@ -63,7 +69,7 @@ pub fn apply(event: &Arc<Event>, before: &StateMap, rules: &RoomVersionRules, se
     let replaced = replaced.as_deref();
     effects.push(Effect::State(replaced.map(Event::id).map(EventId::to_owned)));
     match event.kind() {
-        "m.room.member" => membership(event, replaced, before, &state, server, &mut effects),
+        "m.room.member" => membership(event, replaced, before, &state, ours, &mut effects),
         "m.room.join_rules" => access(before, &state, &rules.authorization, &mut effects),
         "m.room.tombstone" if event.state_key() == Some("") => effects.push(Effect::Replaced(state.replacement())),
         _ => {}
@@ -76,7 +82,7 @@ fn membership(
     replaced: Option<&Event>,
     before: &StateMap,
     after: &StateMap,
-    server: &ServerName,
+    ours: &dyn Fn(&UserId) -> bool,
     effects: &mut Vec<Effect>,
 ) {
     let Some(user) = event.state_key().and_then(|key| <&UserId>::try_from(key).ok()) else { return };
@@ -92,7 +98,7 @@ fn membership(
         // In a public room everybody finds the new key where the old one lay, but the old image of a left member's vault
         // must not open what comes after.
         effects.push(Effect::RotateKey);
-        if user.server_name() == server && !has_local(after, server) {
+        if ours(user) && !has_ours(after, ours) {
             effects.push(Effect::Deserted);
         }
     }
@@ -114,6 +120,6 @@ fn has_key(membership: &MembershipState) -> bool {
     matches!(membership, MembershipState::Join | MembershipState::Invite)
 }
 
-fn has_local(state: &StateMap, server: &ServerName) -> bool {
-    state.members().any(|(user, membership, _)| user.server_name() == server && has_key(&membership))
+fn has_ours(state: &StateMap, ours: &dyn Fn(&UserId) -> bool) -> bool {
+    state.members().any(|(user, membership, _)| ours(user) && has_key(&membership))
 }

@@ -105,7 +105,7 @@ impl TestRoom {
             Builder { rules: &self.rules, server: server_name!("ex.org"), key: &self.key, random: &*self.random };
         let event = Arc::new(builder.build(draft, &self.parents, &auth, ts).unwrap());
         authorise(&event, &self.state, &self.rules)?;
-        let applied = apply(&event, &self.state, &self.rules, server_name!("ex.org"));
+        let applied = apply(&event, &self.state, &self.rules, &|user| user.server_name() == "ex.org");
         self.last = Some(ts);
         self.id = event.room_id().to_owned();
         self.state = applied.state;
