@@ -13,3 +13,4 @@ mod oracle;
 mod races;
 mod random;
 mod stage;
+mod step;

@@ -1,6 +1,9 @@
 //! Every operation, cut at every disk step until it completes.
 
-use super::stage::{End, Stage, Step, reach};
+use super::{
+    stage::{End, Stage, reach},
+    step::Step,
+};
 
 /// Two who share a room with a cold or open third, and a fourth who is a stranger.
 async fn scene(seed: u64) -> Stage {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{adversary::Credential, stage::Step};
+use super::{adversary::Credential, step::Step};
 
 /// Everything that was acknowledged.
 #[derive(Clone, Default)]

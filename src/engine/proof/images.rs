@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::{
     adversary::{Credential, Image, rob},
     oracle::thief_comes,
-    stage::{Stage, Step, reach, session},
+    stage::{Stage, reach, session},
+    step::Step,
 };
 use crate::{
     engine::testing::Machine,

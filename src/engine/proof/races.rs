@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     oracle,
-    stage::{Stage, Step, reach, session, user},
+    stage::{Stage, reach, session, user},
+    step::Step,
 };
 use crate::{
     accounts::vault::{Fact, VaultChange},

@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 
 use super::{
     oracle,
-    stage::{End, Stage, Step, user},
+    stage::{End, Stage, user},
+    step::Step,
 };
 use crate::random::{Random, SeededRandom};
 
