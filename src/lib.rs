@@ -36,6 +36,8 @@ pub mod rooms;
 pub mod seal;
 pub mod search;
 pub mod secret;
+#[cfg(any(test, feature = "seizure"))]
+pub mod seizure;
 pub mod server;
 pub mod store;
 pub mod sync;

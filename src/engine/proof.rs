@@ -5,7 +5,6 @@
 //! there after any cut; **I2** a revoked credential opens nothing; **I3** what has died opens with nothing; **I4** who
 //! is not in a room opens nothing of it; **I5** who is entitled can come to the key again.
 
-mod adversary;
 mod cuts;
 mod ghost;
 mod images;
@@ -14,3 +13,11 @@ mod races;
 mod random;
 mod stage;
 mod step;
+
+use super::testing::Machine;
+use crate::seizure::Image;
+
+/// Whoever takes the disks of a machine that is off.
+fn image_of(machine: &Machine) -> Image {
+    Image::new(&machine.backend.ever(), &machine.medium.sectors(), &machine.medium.ever())
+}

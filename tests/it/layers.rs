@@ -19,7 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["error"],
     &["sync", "push", "e2ee", "delayed", "search", "media", "retention"],
     &["rooms", "accounts", "house"],
-    &["event", "pseudonym"],
+    &["event", "pseudonym", "seizure"],
     &["journal"],
     &["seal"],
     &["store", "outbound"],

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{adversary::Credential, step::Step};
+use super::step::Step;
+use crate::seizure::Credential;
 
 /// Everything that was acknowledged.
 #[derive(Clone, Default)]

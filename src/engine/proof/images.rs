@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    adversary::{Credential, Image, rob},
+    image_of,
     oracle::thief_comes,
     stage::{Stage, reach, session},
     step::Step,
@@ -11,6 +11,7 @@ use super::{
 use crate::{
     engine::testing::Machine,
     event::{Draft, build::content_from},
+    seizure::{Credential, Image, rob},
 };
 
 fn s(name: &str) -> String {
@@ -48,7 +49,7 @@ fn all_facts(stage: &Stage) -> BTreeSet<u32> {
 #[tokio::test]
 async fn a_valid_credential_reads_all_that_lives_and_nothing_else_reads_anything() {
     let (stage, label) = scene(21).await;
-    let image = Image::of(&off(&stage));
+    let image = image_of(&off(&stage));
     assert!(all_facts(&stage).is_subset(&rob(&image, &stage.ghost.credentials()).facts));
     let room = &stage.ghost.rooms[&label].all;
     for credential in stage.ghost.credentials() {
@@ -66,7 +67,7 @@ async fn data_without_keys_is_noise() {
     let (stage, _) = scene(22).await;
     let machine = off(&stage);
     let zeros = [vec![0; 4096], vec![0; 4096]];
-    let loot = rob(&Image::with(&machine.backend.ever(), &zeros, &machine.medium.ever()), &stage.ghost.credentials());
+    let loot = rob(&Image::new(&machine.backend.ever(), &zeros, &machine.medium.ever()), &stage.ghost.credentials());
     assert_eq!((loot.opened, loot.accounts, loot.facts.len()), (0, 0, 0));
 }
 
@@ -75,14 +76,14 @@ async fn signed_out_tokens_and_old_passwords_open_nothing() {
     let (mut stage, _) = scene(23).await;
     let [access, refresh] = <[String; 2]>::try_from(stage.ghost.accounts["al"].tokens.clone()).unwrap();
     let bought = stage.engine.accounts.refresh(&refresh).await.unwrap().access.expose().to_owned();
-    let image = Image::of(&off(&stage));
+    let image = image_of(&off(&stage));
     assert_eq!(rob(&image, &[Credential::Token(bought.clone())]).opened, 0, "it lives in memory only");
 
     stage.play(Step::Logout { name: s("al"), token: refresh.clone(), by: None }).await;
     assert!(session(&stage.engine, &refresh).await.is_err() && session(&stage.engine, &bought).await.is_err());
     stage.play(Step::Password { name: s("al"), token: access.clone(), new: s("al 2"), end_others: false }).await;
     stage.play(Step::Password { name: s("al"), token: access.clone(), new: s("al 3"), end_others: true }).await;
-    let image = Image::of(&off(&stage));
+    let image = image_of(&off(&stage));
     for old in [Credential::Token(refresh), Credential::Token(bought), password("al 1"), password("al 2")] {
         assert_eq!(rob(&image, &[old]).opened, 0);
     }
@@ -97,12 +98,12 @@ fn password(text: &str) -> Credential {
 #[tokio::test]
 async fn two_images_and_who_was_put_out_in_between() {
     let (mut stage, label) = scene(24).await;
-    let first = Image::of(&off(&stage));
+    let first = image_of(&off(&stage));
     let before = stage.ghost.rooms[&label].all.clone();
     stage.play(Step::Out { room: label, by: s("al"), who: s("bo"), ban: false }).await;
     let said = stage.fact();
     stage.play(Step::Send { room: label, by: s("al"), fact: said }).await;
-    let second = Image::of(&off(&stage));
+    let second = image_of(&off(&stage));
     let bo = stage.ghost.credentials_of("bo");
     assert!(rob(&second, &bo).facts.is_disjoint(&stage.ghost.rooms[&label].all));
     let facts = rob(&first.and(second), &bo).facts;
@@ -122,7 +123,7 @@ async fn a_torn_sector_gives_the_old_table_or_the_new_one_until_the_next_start()
         let session = session(&copy.engine, &refresh).await.unwrap();
         let done = copy.engine.accounts.logout(&session).await.is_ok();
         copy.machine.cut();
-        let torn = rob(&Image::of(&copy.machine), &[Credential::Token(refresh.clone())]).accounts > 0;
+        let torn = rob(&image_of(&copy.machine), &[Credential::Token(refresh.clone())]).accounts > 0;
         assert!(!(done && torn), "once answered it is over");
         opened.insert(torn);
     }
@@ -152,7 +153,7 @@ async fn who_is_forgotten_is_named_nowhere() {
     stage.play(Step::Send { room: label, by: s("cy"), fact }).await;
     let generation = || Step::Generation { awake: ["al", "bo", "cy"].map(s).to_vec() };
     stage.play(generation()).await;
-    assert!(rob(&Image::of(&off(&stage)), &stage.ghost.credentials()).names.contains("cy"));
+    assert!(rob(&image_of(&off(&stage)), &stage.ghost.credentials()).names.contains("cy"));
 
     stage.play(Step::Deactivate { name: s("cy"), erase: true, open: true }).await;
     let view = room.view();
@@ -168,7 +169,7 @@ async fn who_is_forgotten_is_named_nowhere() {
     let said = stage.fact();
     stage.play(Step::Send { room: label, by: s("bo"), fact: said }).await;
     stage.play(generation()).await;
-    let loot = rob(&Image::of(&off(&stage)), &stage.ghost.credentials());
+    let loot = rob(&image_of(&off(&stage)), &stage.ghost.credentials());
     assert!(loot.facts.contains(&said) && !loot.facts.contains(&fact));
     assert!(loot.names.contains("bo") && !loot.names.contains("cy"), "{:?}", loot.names);
 }

@@ -6,14 +6,15 @@ use std::{collections::BTreeSet, sync::Arc};
 use ruma::events::room::member::MembershipState;
 
 use super::{
-    adversary::{Credential, Image, rob},
     ghost::{Ghost, Room},
+    image_of,
     stage::{STATE, fact_in, knock_with, label_of, session, user},
 };
 use crate::{
     accounts::{Error, NewDevice, vault::Fact},
     engine::{Engine, testing::Machine},
     secret::SecretText,
+    seizure::{Credential, Image, rob},
 };
 
 /// Whether the disk of `machine` keeps I1 to I5 with regard to `ghost`. The machine itself stays as it is.
@@ -23,7 +24,7 @@ pub(super) async fn check(machine: &Machine, ghost: &Ghost) -> Result<(), String
     let copy = machine.copy(random_seed(machine));
     copy.cut();
     drop(copy.start().await);
-    thief_comes(&Image::of(&copy), ghost)
+    thief_comes(&image_of(&copy), ghost)
 }
 
 /// I2, I3, I4 on an image, and that the adversary is able.
@@ -128,7 +129,7 @@ async fn everybody_comes(machine: &Machine, ghost: &Ghost) -> Result<(), String>
     if !doomed.is_empty() {
         drop((engine, open));
         machine.cut();
-        let loot = rob(&Image::of(&machine), &everything(ghost));
+        let loot = rob(&image_of(&machine), &everything(ghost));
         let risen: Vec<_> = loot.facts.intersection(&doomed).collect();
         if !risen.is_empty() {
             return Err(format!("I3 what was forgotten, {risen:?}, opens"));

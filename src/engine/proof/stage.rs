@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use ruma::{CanonicalJsonObject, OwnedUserId, RoomVersionId, UserId};
 
-use super::{adversary::Credential, ghost::Ghost, oracle, step::Step};
+use super::{ghost::Ghost, oracle, step::Step};
 use crate::{
     accounts::{Account, Error, NewDevice, Reset, Session, vault::VaultChange},
     engine::{Engine, testing::Machine},
     event::{Draft, build::content_from},
     rooms::{Change, Room, create},
     secret::SecretText,
+    seizure::Credential,
 };
 
 /// An engine, the machine it runs on, and what must be true of it.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::{Entries, Thief, from};
+use super::{Entries, Thief};
 use crate::{
     journal::WindowRecord,
     seal::{
@@ -29,7 +29,7 @@ impl Thief<'_> {
         for entry in self.once(&keep, || self.keep(&keep)).iter() {
             self.loot.opened += 1;
             self.read_text(entry);
-            let lines: Vec<Value> = serde_json::from_slice(entry).unwrap();
+            let lines = serde_json::from_slice::<Vec<Value>>(entry).unwrap_or_default();
             for line in &lines {
                 self.read_line(slot, line);
             }
@@ -75,8 +75,8 @@ impl Thief<'_> {
     }
 
     fn read_line(&mut self, slot: SlotId, line: &Value) {
-        if let Some(record) = line.get("w") {
-            let record: WindowRecord = from(record);
+        let record = line.get("w").and_then(|record| serde_json::from_value::<WindowRecord>(record.clone()).ok());
+        if let Some(record) = record {
             self.known.windows.insert(*record.secret.expose(), record);
         }
         let Some(change) = line.get("c") else { return };

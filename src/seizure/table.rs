@@ -25,11 +25,13 @@ impl Tables {
     /// Tries the root key of each sector, torn or not, on each image ever written.
     pub(super) fn open(sectors: &[Vec<u8>], images: &[Vec<u8>]) -> Self {
         let mut tables = Self::default();
-        for sector in sectors.iter().filter(|sector| sector.len() >= 88) {
-            let generation: [u8; 8] = sector[12..20].try_into().unwrap();
-            let root = Key::from_bytes(sector[56..88].try_into().unwrap());
+        for sector in sectors {
+            let generation = sector.get(12..).and_then(|rest| rest.first_chunk::<8>());
+            let root = sector.get(56..).and_then(|rest| rest.first_chunk::<32>());
+            let (Some(generation), Some(root)) = (generation, root) else { continue };
+            let root = Key::from_bytes(*root);
             for image in images {
-                if let Some(inside) = open(image, &root, generation) {
+                if let Some(inside) = open(image, &root, *generation) {
                     tables.read(&inside);
                 }
             }
@@ -64,11 +66,12 @@ impl Tables {
     }
 
     fn read(&mut self, inside: &[u8]) {
-        let count = u32::from_be_bytes(inside[1..5].try_into().unwrap()) as usize;
-        for entry in inside[5..].chunks_exact(56).take(count) {
-            let id = SlotId(entry[..16].try_into().unwrap());
-            let value = Key::from_bytes(entry[16..48].try_into().unwrap());
-            let serial = u32::from_be_bytes(entry[52..56].try_into().unwrap());
+        let Some((&[_, a, b, c, d], entries)) = inside.split_first_chunk::<5>() else { return };
+        let count = u32::from_be_bytes([a, b, c, d]) as usize;
+        for entry in entries.as_chunks::<56>().0.iter().take(count) {
+            let (Some(id), Some(value)) = (entry.first_chunk(), entry[16..].first_chunk()) else { continue };
+            let (id, value) = (SlotId(*id), Key::from_bytes(*value));
+            let serial = u32::from_be_bytes([entry[52], entry[53], entry[54], entry[55]]);
             let values = match (entry[48], Class::from_code(entry[49])) {
                 (1, _) => &mut self.servers,
                 (2, Some(class)) => self.epochs.entry(Partition { class, serial }).or_default(),
