@@ -8,6 +8,8 @@ mod ending;
 mod proof;
 mod record;
 pub mod registration;
+#[cfg(test)]
+mod search_tests;
 mod signing_key;
 #[cfg(test)]
 mod sync_tests;

@@ -32,6 +32,8 @@ use crate::{
 
 /// Searches of one account that may wait for each other.
 const MOST_WAITING: usize = 16;
+/// Events that one pass reads the text of; a page makes at most two passes.
+const MOST_READ: usize = 20_000;
 /// How many rooms back the history of an upgraded room is followed.
 const MOST_PREDECESSORS: usize = 20;
 
@@ -152,6 +154,7 @@ pub struct Found {
 /// Searches, one at a time for each account and few at once: they read a lot.
 pub struct Search {
     rooms: Arc<Rooms>,
+    most_read: usize,
     permits: Semaphore,
     turns: Mutex<HashMap<OwnedUserId, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -161,7 +164,13 @@ impl Search {
     #[must_use]
     pub fn new(rooms: Arc<Rooms>) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { rooms, permits: Semaphore::new((cores / 2).max(1)), turns: Mutex::default() }
+        Self { rooms, most_read: MOST_READ, permits: Semaphore::new((cores / 2).max(1)), turns: Mutex::default() }
+    }
+
+    /// The same with another bound on what one pass reads.
+    #[cfg(test)]
+    pub(crate) fn reading(self, most: usize) -> Self {
+        Self { most_read: most, ..self }
     }
 
     /// A page of results in the rooms that `account` is in or has left.
@@ -176,7 +185,8 @@ impl Search {
             let (vault, user) = (account.view(), account.user_id.clone());
             let sources = self.sources(&vault, &query);
             let ignored = vault.ignored();
-            let work = move || Scan { user: &user, query: &query, ignored: &ignored }.run(&sources);
+            let most_read = self.most_read;
+            let work = move || Scan { user: &user, query: &query, ignored: &ignored, most_read }.run(&sources);
             let found = tokio::task::spawn_blocking(work).await;
             drop(permit);
             found

@@ -13,9 +13,6 @@ use crate::{
     rooms::{Entry, Room, View, history::passes, show::Sight},
 };
 
-/// Events that one pass reads the text of. A page makes at most two passes.
-const MOST_READ: usize = 20_000;
-
 /// A room that is looked into.
 pub(super) struct Source {
     room: Arc<Room>,
@@ -28,6 +25,8 @@ pub(super) struct Scan<'a> {
     pub(super) query: &'a Query,
     /// Whose messages are not found.
     pub(super) ignored: &'a BTreeSet<OwnedUserId>,
+    /// Events that one pass reads.
+    pub(super) most_read: usize,
 }
 
 /// A room on its way back from the newest event.
@@ -77,7 +76,7 @@ impl Scan<'_> {
         let mut read = 0;
         while let Some((ts, at, position)) = heap.pop() {
             let walk = &mut walks[at];
-            if read == MOST_READ {
+            if read == self.most_read {
                 let room = walk.source.room.id.clone();
                 // The first that was not read: it comes behind what stands here.
                 gathered.stopped = Some(Key { score: 0, ts, room, position: Position(position.0.saturating_add(1)) });
@@ -175,7 +174,12 @@ impl<'a> Walk<'a> {
             None => view.timeline.len(),
             // Within a room the order is the room's own; between rooms it is that of the times.
             Some(key) if key.room == source.room.id => view.index_of(key.position),
-            Some(key) => view.timeline.iter().rposition(|entry| entry.ts.0 <= key.ts).map_or(0, |at| at + 1),
+            // At the same time the rooms with the greater ids come first: what stands before `key` is not read again, or a
+            // pass might end before it gets there, and the next page begin where this one did.
+            Some(key) => {
+                let follows = |entry: &Entry| entry.ts.0 < key.ts || entry.ts.0 == key.ts && source.room.id < key.room;
+                view.timeline.iter().rposition(follows).map_or(0, |at| at + 1)
+            }
         };
         let mut walk = Self { source, sight: Sight::of(view, scan.user), at: Some(newest) };
         walk.step(scan);
