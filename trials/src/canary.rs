@@ -4,6 +4,7 @@
 //! field by field, and what is never stored must not be: so the search can fail in both directions.
 
 mod account;
+mod administration;
 mod asked;
 mod members;
 mod rooms;
@@ -95,6 +96,8 @@ struct Teller<'a> {
     /// Whose every field has a marker.
     me: Person,
     other: Person,
+    /// Who administers the server.
+    root: Option<Person>,
     web: Web,
 }
 
@@ -124,7 +127,8 @@ pub(crate) fn run(sealed: &Path, unsealed: &Path) {
 
 /// What the story needs turned on.
 const SETTINGS: &str = "[push]\nallow = [\"127.0.0.1\"]\n[presence]\nenabled = true\n\
-                        [url_previews]\nenabled = true\nallow = [\"127.0.0.1\"]\n";
+                        [url_previews]\nenabled = true\nallow = [\"127.0.0.1\"]\n\
+                        [server_notices]\nlocalpart = \"notices\"\n";
 
 /// Tells the story on a fresh server; its markers, and the contents of every file and every row it left.
 fn story(binary: &Path) -> (Markers, Vec<(String, Vec<u8>)>) {

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    io::Write,
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -100,6 +101,27 @@ impl Process {
             Command::new("kill").arg(id).status().expect("kill");
             child.wait().expect("it ran");
         }
+    }
+
+    /// Runs a command that talks to the server, with this on its standard input; what it prints.
+    pub(crate) fn command(&self, words: &[&str], input: &str) -> String {
+        let mut command = Command::new(&self.binary);
+        command.arg("--config").arg(self.directory.join("lethe.toml")).args(words);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        child.stdin.take().expect("an input").write_all(input.as_bytes()).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{words:?}: {complained}");
+        said.into_owned()
+    }
+
+    /// Puts `new` in the place of `old` in the configuration, for the next start.
+    pub(crate) fn configure(&self, old: &str, new: &str) {
+        let path = self.directory.join("lethe.toml");
+        let config = fs::read_to_string(&path).expect("a configuration");
+        assert!(config.contains(old), "the configuration does not say {old}");
+        fs::write(&path, config.replace(old, new)).expect("a configuration");
     }
 
     /// A connection.

@@ -92,11 +92,18 @@ pub(super) fn passing(teller: &mut Teller<'_>, room: &str) {
     let token = text(&teller.me.post(&path, &json!({})), "access_token");
     teller.me.get(&format!("/_matrix/federation/v1/openid/userinfo?access_token={token}"));
     teller.markers.note("OpenID token", &token, Kept::Never);
-    let reason = teller.markers.never("reason of a report of a room");
+    let reason = teller.markers.never("reason of a report of a room, before there is an administrator");
     teller.me.post(&at(room, "report"), &json!({ "reason": reason }));
     let event = say(teller, room, "reported", "reported");
-    let reason = teller.markers.never("reason of a report of an event");
+    let reason = teller.markers.never("reason of a report of an event, before there is an administrator");
     teller.me.post(&at(room, &format!("report/{}", escape(&event))), &json!({ "reason": reason }));
+}
+
+/// A page that somebody wants to see where previews are turned off.
+pub(super) fn previews_off(teller: &mut Teller<'_>) {
+    let page = teller.markers.never("page asked for while previews are off");
+    let address = teller.web.url(&format!("/{page}"));
+    refused(teller, "GET", &format!("/_matrix/client/v1/media/preview_url?url={}", escape(&address)), "");
 }
 
 fn refused(teller: &mut Teller<'_>, method: &str, path: &str, body: &str) {

@@ -2,8 +2,11 @@
 
 use serde_json::json;
 
-use super::{Kept, Markers, Person, Teller, account, asked, members, rooms, web::Web};
-use crate::process::{Process, text};
+use super::{Kept, Markers, Person, Teller, account, administration, asked, members, rooms, web::Web};
+use crate::{
+    http::escape,
+    process::{Process, text},
+};
 
 pub(super) fn tell(server: &mut Process, markers: &mut Markers) {
     let mut teller = cast(server, markers);
@@ -28,6 +31,13 @@ pub(super) fn tell(server: &mut Process, markers: &mut Markers) {
     asked::unknown(&mut teller);
     asked::previews(&mut teller);
     asked::passing(&mut teller, &room);
+    administration::appoint(server, &mut teller);
+    administration::reports(server, &mut teller, &room);
+    administration::accounts(server, &mut teller);
+    administration::notices(server, &mut teller);
+    administration::tokens(server, &mut teller);
+    administration::rooms(server, &mut teller);
+    administration::end(server, &mut teller);
     cold(server, &mut teller);
 }
 
@@ -52,12 +62,13 @@ fn cast<'a>(server: &mut Process, markers: &'a mut Markers) -> Teller<'a> {
     let client = server.register(&localpart, &password, "second");
     let other = Person { client, user: format!("@{localpart}:localhost"), password };
     let web = Web::start(&markers.never("page title"), &markers.never("gateway answer"));
-    Teller { markers, me, other, web }
+    Teller { markers, me, other, root: None, web }
 }
 
 /// Restarted with the second user away, so that what reaches him goes through his mail.
 fn cold(server: &mut Process, teller: &mut Teller<'_>) {
     server.kill();
+    server.configure("[url_previews]\nenabled = true", "[url_previews]\nenabled = false");
     server.restart();
     let other = teller.other.user.clone();
     teller.me.client = teller.me.client.again(server.address);
@@ -68,4 +79,7 @@ fn cold(server: &mut Process, teller: &mut Teller<'_>) {
     let cold = teller.me.post("/_matrix/client/v3/createRoom", &json!({ "name": name, "invite": [other] }));
     teller.markers.note("cold room id", &text(&cold, "room_id"), Kept::Stored);
     teller.me.get("/_matrix/client/v3/sync?timeout=0");
+    let reason = teller.markers.stored("reason of a report while the administrator is away");
+    teller.me.post(&format!("/_matrix/client/v3/users/{}/report", escape(&other)), &json!({ "reason": reason }));
+    asked::previews_off(teller);
 }
