@@ -7,6 +7,7 @@
 
 mod cuts;
 mod ghost;
+mod halls;
 mod images;
 mod oracle;
 mod races;

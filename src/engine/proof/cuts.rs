@@ -36,7 +36,7 @@ async fn room(stage: &mut Stage) -> u32 {
 }
 
 /// Cuts `step` at every disk step, with those in `awake` open beforehand. Returns how often it was cut.
-async fn everywhere(stage: &Stage, awake: &[&str], step: &Step) -> u64 {
+pub(super) async fn everywhere(stage: &Stage, awake: &[&str], step: &Step) -> u64 {
     let (mut old, mut new) = (0, 0);
     for cut in 0.. {
         let mut copy = stage.copy(cut * 7919 + 1).await;

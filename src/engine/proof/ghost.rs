@@ -20,6 +20,8 @@ pub(super) struct Ghost {
     pub(super) dead: BTreeSet<u32>,
     /// What dies with the next generation of an account's vault.
     pub(super) superseded: BTreeMap<String, BTreeSet<u32>>,
+    /// What was reported, and the administrators who have it.
+    pub(super) reports: BTreeMap<u32, BTreeSet<String>>,
 }
 
 /// A living account.
@@ -30,6 +32,7 @@ pub(super) struct Account {
     /// What its account data says.
     pub(super) secret: Option<u32>,
     pub(super) locked: bool,
+    pub(super) admin: bool,
     /// The password that it gets when it comes.
     pub(super) pending: Option<Pending>,
 }
@@ -61,6 +64,8 @@ pub(super) struct Room {
     /// Who may do everything in it.
     pub(super) founder: String,
     pub(super) public: bool,
+    /// The room whose members may join it.
+    pub(super) hall: Option<u32>,
     /// Whether only the founder may invite: it was founded as a public room.
     pub(super) guarded: bool,
     /// Whether it turned public and the power was cut before its key lay in the house: it may wait for a member.
@@ -77,6 +82,19 @@ impl Room {
 }
 
 impl Ghost {
+    /// Whether somebody may have the key of a room: as a member, or because he may join without asking.
+    pub(super) fn may_open(&self, name: &str, label: u32) -> bool {
+        let mut next = Some(label);
+        for _ in 0..=self.rooms.len() {
+            let Some(room) = next.and_then(|label| self.rooms.get(&label)) else { return false };
+            if room.public || room.members.contains_key(name) {
+                return true;
+            }
+            next = room.hall;
+        }
+        false
+    }
+
     /// Every credential that is good.
     pub(super) fn credentials(&self) -> Vec<Credential> {
         self.accounts.keys().flat_map(|name| self.credentials_of(name)).collect()
@@ -159,9 +177,15 @@ impl Ghost {
             Step::Out { room, who, .. } => self.out(*room, who),
             Step::Access { room, public, .. } => {
                 let room = self.room(*room);
-                room.public = *public;
+                (room.public, room.hall) = (*public, None);
                 room.unlisted = *public && cut;
             }
+            Step::Restrict { room, hall, .. } => {
+                let room = self.room(*room);
+                (room.public, room.unlisted, room.hall) = (false, false, Some(*hall));
+            }
+            Step::Administer { name } => self.account(name).admin = true,
+            Step::Report { fact, .. } => self.report(*fact),
             Step::Send { room, by, fact } => {
                 let room = self.room(*room);
                 room.said.insert(*fact);
@@ -230,12 +254,13 @@ impl Ghost {
 
     fn abandon(&mut self, name: &str, new: &str, open: bool) {
         self.revoke(name, open);
-        let locked = self.accounts[name].locked;
-        let fresh = Account { password: new.to_owned(), locked, ..Account::default() };
+        let Account { locked, admin, .. } = self.accounts[name];
+        let fresh = Account { password: new.to_owned(), locked, admin, ..Account::default() };
         let old = self.accounts.insert(name.to_owned(), fresh).unwrap();
         self.revoked.extend(old.pending.map(|pending| Credential::Password(name.to_owned(), pending.password)));
         self.dead.extend(old.secret);
         self.dead.extend(self.superseded.remove(name).unwrap_or_default());
+        self.lose_reports(name);
         for room in self.rooms.values_mut().filter(|room| room.members.contains_key(name)) {
             room.behind.insert(name.to_owned());
         }
@@ -252,10 +277,31 @@ impl Ghost {
         self.revoked.extend(account.pending.map(|pending| Credential::Password(name.to_owned(), pending.password)));
         self.dead.extend(account.secret);
         self.dead.extend(self.superseded.remove(name).unwrap_or_default());
+        self.lose_reports(name);
         let rooms: Vec<u32> = self.rooms.iter().filter(|(_, room)| room.members.contains_key(name)).map(key).collect();
         for room in rooms {
             self.out(room, name);
         }
+    }
+
+    fn report(&mut self, fact: u32) {
+        let administrators = self.accounts.iter().filter(|(_, account)| account.admin);
+        let holders: BTreeSet<String> = administrators.map(|(name, _)| name.clone()).collect();
+        // Without an administrator it stays in memory.
+        if holders.is_empty() {
+            self.dead.insert(fact);
+        } else {
+            self.reports.insert(fact, holders);
+        }
+    }
+
+    /// The vault of an administrator is gone, and what was reported to him alone.
+    fn lose_reports(&mut self, name: &str) {
+        for holders in self.reports.values_mut() {
+            holders.remove(name);
+        }
+        let lost = self.reports.extract_if(.., |_, holders| holders.is_empty());
+        self.dead.extend(lost.map(|(fact, _)| fact));
     }
 
     fn out(&mut self, label: u32, who: &str) {

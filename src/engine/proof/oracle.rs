@@ -51,6 +51,7 @@ pub(super) fn thief_comes(image: &Image, ghost: &Ghost) -> Result<(), String> {
         return Err(format!("I3 the dead {risen:?} open"));
     }
     let mut alive: BTreeSet<u32> = ghost.accounts.values().filter_map(|account| account.secret).collect();
+    alive.extend(ghost.reports.keys());
     for room in ghost.rooms.values().filter(|room| reachable(room)) {
         alive.extend(room.said.iter().chain(&room.state));
     }
@@ -71,9 +72,14 @@ fn keeps_apart(image: &Image, ghost: &Ghost, name: &str) -> Result<(), String> {
     if loot.accounts == 0 {
         return Err(format!("I5 no credential of {name} opens"));
     }
+    for (fact, holders) in &ghost.reports {
+        if !holders.contains(name) && loot.facts.contains(fact) {
+            return Err(format!("I4 {name} opens a report"));
+        }
+    }
     for (label, room) in &ghost.rooms {
         let seen: Vec<_> = loot.facts.intersection(&room.all).collect();
-        if !room.public && !room.members.contains_key(name) && !seen.is_empty() {
+        if !ghost.may_open(name, *label) && !seen.is_empty() {
             return Err(format!("I4 {name} opens {seen:?} of room {label}"));
         }
     }
@@ -112,9 +118,10 @@ async fn everybody_comes(machine: &Machine, ghost: &Ghost) -> Result<(), String>
         }
     }
     for (name, account) in &ghost.accounts {
-        let locked = engine.accounts.entry(&user(name)).unwrap().is_some_and(|entry| entry.locked);
-        if locked != account.locked {
-            return Err(format!("I1 {name} is locked: {locked}"));
+        let entry = engine.accounts.entry(&user(name)).unwrap();
+        let (locked, admin) = entry.map_or((false, false), |entry| (entry.locked, entry.admin));
+        if (locked, admin) != (account.locked, account.admin) {
+            return Err(format!("I1 {name} is locked: {locked}, administers: {admin}"));
         }
         let view = engine.accounts.open(&user(name)).unwrap().view();
         let secret = view.account_data.get("org.proof.secret");
@@ -122,6 +129,13 @@ async fn everybody_comes(machine: &Machine, ghost: &Ghost) -> Result<(), String>
         if secret != account.secret {
             return Err(format!("I1 {name} has {secret:?} instead of {:?}", account.secret));
         }
+    }
+    let listed: BTreeSet<u32> = match engine.accounts.reports() {
+        Ok(listed) => listed.reports.into_iter().filter_map(|report| fact_in(report.reason)).collect(),
+        Err(_) => BTreeSet::new(),
+    };
+    if let Some(fact) = ghost.reports.keys().find(|fact| !listed.contains(*fact)) {
+        return Err(format!("I1 the report {fact} is not shown"));
     }
     // Who is to be forgotten is forgotten by the rooms that opened.
     let opened = ghost.rooms.iter().filter(|(label, _)| open.iter().any(|open| label_of(open) == Some(**label)));
@@ -197,10 +211,7 @@ async fn somebody_comes(machine: &Machine, ghost: &Ghost) -> Result<(), String> 
         }
     }
     for found in engine.rooms.all_open() {
-        let may = label_of(&found)
-            .and_then(|label| ghost.rooms.get(&label))
-            .is_some_and(|room| room.public || room.members.contains_key(name));
-        if !may {
+        if !label_of(&found).is_some_and(|label| ghost.may_open(name, label)) {
             return Err(format!("I4 room {:?} opens for {name}", label_of(&found)));
         }
     }

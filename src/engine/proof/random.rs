@@ -10,8 +10,9 @@ use std::sync::{
 use parking_lot::Mutex;
 
 use super::{
+    ghost::Room,
     oracle,
-    stage::{End, Stage, user},
+    stage::{End, Stage, label_of, user},
     step::Step,
 };
 use crate::random::{Random, SeededRandom};
@@ -106,7 +107,7 @@ fn choose(stage: &mut Stage, dice: &Dice) -> Option<Step> {
         return Some(Step::Lock { name, on });
     }
     let open = stage.engine.accounts.open(&user(&name)).is_some() || dice.one_in(2);
-    match dice.0.below(16) {
+    match dice.0.below(19) {
         0 | 1 => Some(Step::Secret { name, fact }),
         2 => Some(Step::Login { name, refresh: dice.one_in(2) }),
         3 => Some(Step::Wake { name }),
@@ -116,6 +117,8 @@ fn choose(stage: &mut Stage, dice: &Dice) -> Option<Step> {
         8 if names.len() > 2 && dice.one_in(3) => Some(Step::Deactivate { name, erase: dice.one_in(2), open }),
         14 => Some(Step::Reset { name, new: format!("set {fact}"), end_devices: dice.one_in(2), open }),
         15 if dice.one_in(2) => Some(Step::Abandon { name, new: format!("anew {fact}"), open }),
+        16 if dice.one_in(2) => Some(Step::Administer { name }),
+        17 | 18 => Some(Step::Report { by: name, fact }),
         9 | 10 => {
             let mut awake = stage.engine.accounts.all_open();
             awake.sort_by(|a, b| a.user_id.cmp(&b.user_id));
@@ -142,7 +145,7 @@ fn in_room(stage: &Stage, dice: &Dice, label: u32, fact: u32, names: &[String]) 
     if room.behind.contains(&by) {
         return None;
     }
-    match dice.0.below(12) {
+    match dice.0.below(13) {
         0..=2 => Some(Step::Send { room: label, by, fact }),
         3 => Some(Step::State { room: label, by: founder?, fact }),
         4 => {
@@ -158,6 +161,16 @@ fn in_room(stage: &Stage, dice: &Dice, label: u32, fact: u32, names: &[String]) 
             may.retain(|name| !room.behind.contains(name));
             if room.opens_for_all() {
                 may.extend(outside);
+            } else if let Some(hall) = room.hall.and_then(|hall| stage.ghost.rooms.get(&hall))
+                && (founder.is_some() || !room.guarded)
+                && stage.engine.rooms.all_open().iter().any(|open| label_of(open) == Some(label))
+            {
+                // Its key lies in the hall, or will once both are open: whoever comes finds it open already.
+                may.extend(
+                    outside
+                        .into_iter()
+                        .filter(|name| hall.members.get(name) == Some(&true) && !hall.behind.contains(name)),
+                );
             }
             Some(Step::Join { room: label, who: dice.pick(&may)?.clone() })
         }
@@ -167,6 +180,19 @@ fn in_room(stage: &Stage, dice: &Dice, label: u32, fact: u32, names: &[String]) 
                 room.members.keys().filter(|name| Some(*name) != founder.as_ref()).cloned().collect();
             Some(Step::Out { room: label, by: founder?, who: dice.pick(&others)?.clone(), ban: false })
         }
-        _ => Some(Step::Access { room: label, by: founder?, public: !room.public }),
+        11 => Some(Step::Access { room: label, by: founder?, public: !room.public }),
+        _ => {
+            let by = founder?;
+            let is_hall = |hall: &Room| hall.members.get(&by) == Some(&true) && !hall.behind.contains(&by);
+            let halls: Vec<u32> = stage
+                .ghost
+                .rooms
+                .iter()
+                .filter(|(other, hall)| **other != label && is_hall(hall))
+                .map(|(hall, _)| *hall)
+                .collect();
+            let hall = *dice.pick(&halls)?;
+            Some(Step::Restrict { room: label, by, hall })
+        }
     }
 }

@@ -6,7 +6,7 @@ use ruma::{CanonicalJsonObject, OwnedUserId, RoomVersionId, UserId};
 
 use super::{ghost::Ghost, oracle, step::Step};
 use crate::{
-    accounts::{Account, Error, NewDevice, Reset, Session, vault::VaultChange},
+    accounts::{Account, Error, NewDevice, Reset, Session, Subject, vault::VaultChange},
     engine::{Engine, testing::Machine},
     event::{Draft, build::content_from},
     rooms::{Change, Room, create},
@@ -106,7 +106,9 @@ impl Stage {
     /// Wakes whom a step needs.
     async fn prepare(&mut self, step: &Step) -> Result<(), String> {
         let name = match step {
-            Step::Logout { name, .. }
+            Step::Restrict { by: name, .. }
+            | Step::Report { by: name, .. }
+            | Step::Logout { name, .. }
             | Step::Password { name, .. }
             | Step::Secret { name, .. }
             | Step::Deactivate { name, open: true, .. }
@@ -118,6 +120,7 @@ impl Stage {
             | Step::Reset { open: false, .. }
             | Step::Abandon { open: false, .. }
             | Step::Register { .. }
+            | Step::Administer { .. }
             | Step::Lock { .. }
                 if self.engine.house.view().is_ok() =>
             {
@@ -133,7 +136,7 @@ impl Stage {
             Step::Send { by, .. } | Step::State { by, .. } | Step::Redact { by, .. } => Some(by),
             Step::Join { who, .. } | Step::Knock { who, .. } => Some(who),
             // The house must be awake.
-            Step::Register { .. } | Step::Lock { .. } => self.ghost.accounts.keys().next(),
+            Step::Register { .. } | Step::Lock { .. } | Step::Administer { .. } => self.ghost.accounts.keys().next(),
             Step::Login { name, .. } => self.ghost.accounts[name].pending.as_ref().map(|_| name),
             Step::Generation { .. } | Step::Wake { .. } => None,
         };
@@ -216,6 +219,11 @@ impl Stage {
                 accounts.change_password(&session, SecretText::new(new.clone()), *end_others).await.map_err(text)?;
             }
             Step::Lock { name, on } => accounts.note(&user(name), |entry| entry.locked = *on).await.map_err(text)?,
+            Step::Administer { name } => accounts.note(&user(name), |entry| entry.admin = true).await.map_err(text)?,
+            Step::Report { by, fact } => {
+                let reason = Some(format!("fact-{fact}"));
+                accounts.report(&user(by), Subject::default(), reason).await.map_err(text)?;
+            }
             Step::Reset { name, new, end_devices, open } => {
                 let reset = accounts.reset_password(&user(name), SecretText::new(new.clone()), *end_devices).await;
                 let expected = if *open { Reset::Done } else { Reset::Waits };
@@ -241,7 +249,7 @@ impl Stage {
             Step::Join { room, who } => {
                 let account = open(who)?;
                 let room = reach(&engine, *room, &account).await?;
-                rooms.join(&room, &account, Change::default()).await.map_err(text)?;
+                rooms.enter_room(&room, &account, Change::default()).await.map_err(text)?;
             }
             Step::Knock { room, who } => {
                 let account = open(who)?;
@@ -255,19 +263,19 @@ impl Stage {
             Step::Access { room, by, public } => {
                 let room = reach(&engine, *room, &open(by)?).await?;
                 let rule = if *public { r#"{"join_rule":"public"}"# } else { r#"{"join_rule":"invite"}"# };
-                let draft = Draft::state(&room.id, &user(by), "m.room.join_rules", "", content_from(rule).unwrap());
-                rooms.send_rotating(&room, draft, None).await.map_err(text)?;
+                rooms.send_rotating(&room, join_rule(&room, by, rule), None).await.map_err(text)?;
+            }
+            Step::Restrict { room, by, hall } => {
+                let (room, hall) = (reach(&engine, *room, &open(by)?).await?, reach(&engine, *hall, &open(by)?).await?);
+                rooms.send_rotating(&room, restricted(&room, by, &hall), None).await.map_err(text)?;
             }
             Step::Send { room, by, fact } => {
                 let room = reach(&engine, *room, &open(by)?).await?;
-                let content = content_from(&format!(r#"{{"msgtype":"m.text","body":"fact-{fact}"}}"#)).unwrap();
-                let draft = Draft::message(&room.id, &user(by), "m.room.message", content);
-                rooms.send(&room, draft, None).await.map_err(text)?;
+                rooms.send(&room, message(&room, by, *fact), None).await.map_err(text)?;
             }
             Step::State { room, by, fact } => {
                 let room = reach(&engine, *room, &open(by)?).await?;
-                let content = content_from(&format!(r#"{{"text":"fact-{fact}"}}"#)).unwrap();
-                rooms.send(&room, Draft::state(&room.id, &user(by), STATE, "", content), None).await.map_err(text)?;
+                rooms.send(&room, state(&room, by, *fact), None).await.map_err(text)?;
             }
             Step::Redact { room, by, fact } => {
                 let room = reach(&engine, *room, &open(by)?).await?;
@@ -300,6 +308,25 @@ pub(super) async fn knock_with(
         }
     };
     if came == expected { Ok(()) } else { Err(format!("I5 {chosen:?} of {name} before a reset: {came:?}")) }
+}
+
+fn join_rule(room: &Room, by: &str, rule: &str) -> Draft {
+    Draft::state(&room.id, &user(by), "m.room.join_rules", "", content_from(rule).unwrap())
+}
+
+fn restricted(room: &Room, by: &str, hall: &Room) -> Draft {
+    let allow = serde_json::json!([{ "type": "m.room_membership", "room_id": hall.id }]);
+    join_rule(room, by, &serde_json::json!({ "join_rule": "restricted", "allow": allow }).to_string())
+}
+
+fn message(room: &Room, by: &str, fact: u32) -> Draft {
+    let content = content_from(&format!(r#"{{"msgtype":"m.text","body":"fact-{fact}"}}"#)).unwrap();
+    Draft::message(&room.id, &user(by), "m.room.message", content)
+}
+
+fn state(room: &Room, by: &str, fact: u32) -> Draft {
+    let content = content_from(&format!(r#"{{"text":"fact-{fact}"}}"#)).unwrap();
+    Draft::state(&room.id, &user(by), STATE, "", content)
 }
 
 /// The redaction of what `fact` was said in.

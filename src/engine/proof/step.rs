@@ -50,6 +50,15 @@ pub(super) enum Step {
         name: String,
         fact: u32,
     },
+    /// An account may administer the server from now on.
+    Administer {
+        name: String,
+    },
+    /// Tells the administrators something.
+    Report {
+        by: String,
+        fact: u32,
+    },
     Generation {
         awake: Vec<String>,
     },
@@ -92,6 +101,12 @@ pub(super) enum Step {
         by: String,
         public: bool,
     },
+    /// The room becomes one that the members of `hall` may join.
+    Restrict {
+        room: u32,
+        by: String,
+        hall: u32,
+    },
     Send {
         room: u32,
         by: String,
@@ -118,6 +133,7 @@ impl Step {
             | Self::Knock { room, .. }
             | Self::Out { room, .. }
             | Self::Access { room, .. }
+            | Self::Restrict { room, .. }
             | Self::Send { room, .. }
             | Self::State { room, .. }
             | Self::Redact { room, .. } => Some(*room),
