@@ -36,8 +36,8 @@ struct World {
     left: usize,
 }
 
-/// Requests, separated by a byte that no UTF-8 has. Each: the operation (the end of its path, or two bytes), its parameters, its query, its body, one a line;
-/// the body may have more lines.
+/// Requests, separated by a byte that no UTF-8 has. Each: the operation (its method, a space and the end of its path; or
+/// two bytes), its parameters, its query, its body, one a line; the body may have more lines.
 pub(super) fn requests(data: &[u8]) {
     thread_local! {
         static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
@@ -93,6 +93,10 @@ impl World {
             }
         }
         let (query, body) = line(rest);
+        // Who waits waits for a clock that stands still.
+        if query.windows(7).any(|part| part == b"timeout") {
+            return;
+        }
         if !query.is_empty() {
             path.push('?');
             path.extend(
@@ -103,12 +107,14 @@ impl World {
         assert!(status != 500, "the server failed at {template}");
     }
 
-    /// Which operation a request is, by the end of its path, or by two bytes; and what stands behind.
+    /// Which operation a request is, by method and end of its path, or by two bytes; and what stands behind.
     fn operation<'a>(&self, request: &'a [u8]) -> Option<(usize, &'a [u8])> {
-        if request.first() == Some(&b'/') {
-            let (end, rest) = line(request);
-            let end = std::str::from_utf8(end).ok()?;
-            return Some((self.operations.iter().position(|operation| operation.path.ends_with(end))?, rest));
+        let (head, behind) = line(request);
+        if let Some((method, end)) = std::str::from_utf8(head).ok().and_then(|head| head.split_once(" /")) {
+            let is_meant = |operation: &Operation| {
+                operation.method.as_str() == method && operation.path.ends_with(&format!("/{end}"))
+            };
+            return Some((self.operations.iter().position(is_meant)?, behind));
         }
         let (number, rest) = request.split_first_chunk::<2>()?;
         Some((usize::from(u16::from_be_bytes(*number)) % self.operations.len(), rest))
@@ -134,7 +140,10 @@ impl World {
             let answer = answer(router, request).await;
             let status = answer.status().as_u16();
             let body = answer.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-            seeded(status == 200 && path.contains("/relations/") && path.contains('?'));
+            // The bug: a bound that is missing, so that a page is as long as whoever asks for it wants it.
+            let limit = path.rsplit_once("limit=").map_or("", |(_, limit)| limit);
+            let limit = limit.split('&').next().and_then(|limit| limit.parse::<u64>().ok());
+            seeded(status == 200 && path.contains("/messages?") && limit.is_some_and(|limit| limit > 1000));
             (status, serde_json::from_slice(&body).unwrap_or_default())
         })
     }

@@ -114,7 +114,10 @@ pub(super) fn sync_token(data: &[u8]) {
     {
         assert!(SyncToken::decode(&other, &key, user, device).is_none(), "nobody makes a token");
     }
-    seeded(token.number == 0x6c65_7468_6500_0000 && token.to_device.0 > 3);
+    // The bug: the count in the lower half is added to unchecked, and runs over into the half that names the process.
+    seeded(
+        u32::try_from(token.number & 0xFFFF_FFFF) == Ok(u32::MAX) && token.number >> 32 != 0 && token.to_device.0 > 3,
+    );
 }
 
 /// A text as a page token, and a token with a byte changed.
@@ -141,7 +144,8 @@ pub(super) fn page_token(data: &[u8]) {
     {
         assert!(PageToken::decode(&other, &key, room).is_none(), "nobody makes a token");
     }
-    seeded(token.0.0 == 0x7061_6765_2121_2121);
+    // The bug: what stands behind the position is looked for with an addition that is unchecked.
+    seeded(token.0.0.checked_add(1).is_none());
 }
 
 /// Texts that name things: access tokens, media, positions, backup versions.
