@@ -53,7 +53,7 @@ pub use self::{
 use crate::{
     clock::{Clock, Timestamp},
     house::House,
-    journal::Journals,
+    journal::{Journals, TOGETHER, renew_together},
     seal::{slots::SlotId, token::Token},
     store::Class,
 };
@@ -123,6 +123,8 @@ pub struct Accounts {
     hashing: Semaphore,
     waiting: Semaphore,
     registering: tokio::sync::Mutex<()>,
+    /// Held while several vaults are held at once.
+    renewing: tokio::sync::Mutex<()>,
     mailbox: Mailbox,
     reports: reports::Reports,
     wakers: RwLock<Vec<Weak<dyn Wakes>>>,
@@ -178,6 +180,7 @@ impl Accounts {
             hashing: Semaphore::new(permits),
             waiting: Semaphore::new(permits + MOST_WAITING),
             registering: tokio::sync::Mutex::new(()),
+            renewing: tokio::sync::Mutex::new(()),
             reports: reports::Reports::default(),
             wakers: RwLock::default(),
         }
@@ -213,9 +216,18 @@ impl Accounts {
         Ok(self.entry(user)?.is_some())
     }
 
-    /// Gives an account's vault a new generation, when it changed.
-    pub async fn renew_generation(&self, account: &Account) -> Result<(), Error> {
-        Ok(account.vault.renew(&self.journals).await?)
+    /// Gives the vault of every open account that changed a new generation.
+    ///
+    /// # Errors
+    /// The last error; the other vaults have their generation all the same.
+    pub async fn renew_generations(&self) -> Result<(), Error> {
+        let _alone = self.renewing.lock().await;
+        let mut outcome = Ok(());
+        for accounts in self.all_open().chunks(TOGETHER) {
+            let vaults: Vec<_> = accounts.iter().map(|account| &account.vault).collect();
+            outcome = renew_together(&self.journals, &vaults).await.and(outcome);
+        }
+        Ok(outcome?)
     }
 
     /// The policy in force.

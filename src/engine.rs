@@ -7,6 +7,8 @@ mod ending;
 #[cfg(test)]
 mod proof;
 mod record;
+#[cfg(test)]
+mod redaction_tests;
 pub mod registration;
 #[cfg(test)]
 mod search_tests;
@@ -219,6 +221,9 @@ impl Engine {
     /// Makes everything durable and lets go of the store.
     pub async fn close(&self) {
         self.syncs.save_all().await;
+        // What was taken back or replaced is not to lie on the disk of a server that is off.
+        self.rewrite_redacted().await;
+        self.renew_open().await;
         self.merge().await;
         self.journals.store.shutdown().await;
     }

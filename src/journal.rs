@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 pub use self::{
     error::Error,
-    live::{Live, Writing},
+    live::{Live, TOGETHER, Writing, renew_together},
     owner::{Identity, Ledger, NewRow, Owner, Prepared, Rewrite},
     shelf::{Packs, Shelf},
     window::{Position, Stream, WindowRecord},

@@ -39,6 +39,8 @@ pub enum Task {
     Packs,
     /// New generations for whoever changed.
     Generations,
+    /// Rewriting what was redacted.
+    Redactions,
     /// Merging the store.
     Merge,
     /// Unlinking media that has expired.
@@ -46,13 +48,14 @@ pub enum Task {
 }
 
 impl Task {
-    const ALL: [Self; 5] = [Self::Epochs, Self::Packs, Self::Generations, Self::Merge, Self::Media];
+    const ALL: [Self; 6] = [Self::Epochs, Self::Packs, Self::Generations, Self::Redactions, Self::Merge, Self::Media];
 
     fn name(self) -> &'static str {
         match self {
             Self::Epochs => "epochs",
             Self::Packs => "packs",
             Self::Generations => "generations",
+            Self::Redactions => "redactions",
             Self::Merge => "merge",
             Self::Media => "media",
         }

@@ -12,6 +12,7 @@ mod enter;
 mod entry;
 mod erase;
 mod error;
+mod farewell;
 mod found;
 mod gone;
 mod hall;
@@ -26,6 +27,7 @@ mod profile;
 mod read;
 mod reading;
 pub mod relations;
+mod rewrite;
 mod room;
 mod rotate;
 mod row;
@@ -46,6 +48,7 @@ pub use self::{
     bodies::Whole,
     entry::Entry,
     error::Error,
+    farewell::{farewell, is_farewell},
     hall::{Policy, Rooms, Watches},
     make::Wish,
     membership::Change,

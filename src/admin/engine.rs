@@ -3,7 +3,7 @@
 use std::{fmt::Write, sync::Arc};
 
 use chrono::DateTime;
-use ruma::{OwnedRoomId, RoomId};
+use ruma::{OwnedRoomId, RoomId, UserId};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ use crate::{
     api::BoxFuture,
     engine::{
         Engine,
-        administer::{Error, NewToken, RoomShown, TokenShown, UserShown},
+        administer::{Error, NewToken, RoomShown, Shredded, TokenShown, UserShown},
     },
     house,
     rooms::Notice,
@@ -85,8 +85,17 @@ impl Administrator {
                 Ok((room_lines(&room), value(&room)))
             }
             Request::RoomShred { room } => {
-                let aliases = engine.shred_room(&room_id(&room)?).await?;
-                Ok((Vec::new(), json!({ "aliases": aliases })))
+                let Shredded { aliases, waits } = engine.shred_room(&room_id(&room)?).await?;
+                let said = "No member has come since the server started: the room is destroyed when one does.";
+                let lines = if waits { vec![said.to_owned()] } else { Vec::new() };
+                Ok((lines, json!({ "aliases": aliases, "waits": waits })))
+            }
+            Request::RoomErase { room, user } => {
+                let named = UserId::parse(&user).map_err(|_| Error::UnknownUser)?;
+                let nameless = engine.erase_from_room(&room_id(&room)?, &named).await?;
+                let said = "Another server has been in the room and knows the name: it stays. What they said is gone.";
+                let lines = if nameless { Vec::new() } else { vec![said.to_owned()] };
+                Ok((lines, json!({ "nameless": nameless })))
             }
             Request::TokenCreate { uses, expires_in } => self.create_token(uses, expires_in).await,
             Request::TokenList => Ok(listed("tokens", &engine.tokens()?, token_line)),

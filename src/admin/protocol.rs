@@ -91,6 +91,13 @@ pub enum Request {
         /// Its id.
         room: String,
     },
+    /// Forgets a user in a room that they have left.
+    RoomErase {
+        /// Its id.
+        room: String,
+        /// The user's Matrix id.
+        user: String,
+    },
     /// Makes a registration token.
     TokenCreate {
         /// How many accounts it is good for; any number when absent.

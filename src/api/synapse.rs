@@ -181,6 +181,7 @@ impl From<administer::Error> for Error {
             E::TokenExists => Self::invalid_param("The token exists already"),
             E::NoNotices => Self::bad_request("There is no name to send notices under, or an account has it"),
             E::TooManyTokens => Self::bad_request("There are too many tokens"),
+            E::StillIn => Self::bad_request("The user is in the room"),
             E::NoHouse => Self::not_found("There are no accounts yet"),
             E::Account(error) => error.into(),
             E::Room(error) => error.into(),

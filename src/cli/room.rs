@@ -17,9 +17,18 @@ pub(super) enum Command {
         room: String,
     },
     /// Destroy a room's key: nothing of it opens afterwards, for anybody. Every client that had it is told that it is out.
+    /// A room that no member has used since the server started is destroyed when one comes.
     Shred {
         /// Its id.
         room: String,
+    },
+    /// Forget a user in a room that they have left: what they said is destroyed, and their name where no other server has
+    /// been in the room.
+    Erase {
+        /// Its id.
+        room: String,
+        /// The user's Matrix id.
+        user: String,
     },
 }
 
@@ -28,5 +37,6 @@ pub(super) fn run(screen: &Screen, command: &Command) -> Result<(), Error> {
         Command::List => Request::RoomList,
         Command::Info { room } => Request::RoomInfo { room: room.clone() },
         Command::Shred { room } => Request::RoomShred { room: room.clone() },
+        Command::Erase { room, user } => Request::RoomErase { room: room.clone(), user: user.clone() },
     })
 }

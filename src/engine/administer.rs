@@ -10,7 +10,7 @@ mod tokens;
 mod users;
 
 pub use self::{
-    rooms::{RoomShown, RoomsShown},
+    rooms::{RoomShown, RoomsShown, Shredded},
     tokens::{NewToken, TokenShown},
     users::{DeviceShown, UserShown},
 };
@@ -25,6 +25,9 @@ pub enum Error {
     /// There is no such room, or nobody has come who can open it.
     #[error("there is no such room, or nobody who is in it has come since the server started")]
     UnknownRoom,
+    /// The user must be out of the room first.
+    #[error("the user is in the room: put them out first")]
+    StillIn,
     /// There is no such registration token.
     #[error("there is no such registration token")]
     UnknownToken,

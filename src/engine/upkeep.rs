@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use super::{Engine, Error};
-use crate::{accounts, log, metrics::Task, rooms, store::Class};
+use crate::{log, metrics::Task, rooms, store::Class};
 
-/// How often packs are looked for.
-const PACK_EVERY: Duration = Duration::from_mins(1);
+/// How often packs are looked for, and whether anything else is due.
+const ROUND_EVERY: Duration = Duration::from_mins(1);
 /// How often open partitions are merged, which takes the order of writes out of them.
 const MERGE_EVERY: Duration = Duration::from_hours(1);
+/// How often what was redacted is rewritten: it is to be gone within 15 minutes (DESIGN §8), and a round takes its time.
+const REWRITE_EVERY: Duration = Duration::from_mins(10);
 /// How often whoever changed gets a new generation, which shreds what was superseded.
 const GENERATION_EVERY: Duration = Duration::from_hours(24);
 
@@ -47,24 +49,29 @@ impl Engine {
     pub async fn renew(&self) {
         self.tidy_house().await;
         self.rooms.open_admitted().await;
+        self.renew_open().await;
+    }
+
+    /// As [`Engine::renew`], without looking for what can be tidied first.
+    pub(super) async fn renew_open(&self) {
+        let accounts = self.accounts.renew_generations().await.map_err(rooms::Error::from);
+        let rooms = self.rooms.renew_generations().await;
+        let house = self.house.renew_generation().await.map_err(rooms::Error::from);
         let mut well = true;
-        for account in self.accounts.all_open() {
-            if let Err(error) = self.accounts.renew_generation(&account).await {
-                log::warn!("an account got no new generation", reason = reason(error));
-                well = false;
-            }
-        }
-        for room in self.rooms.all_open() {
-            if let Err(error) = self.rooms.renew_generation(&room).await {
-                log::warn!("a room got no new generation", reason = error.reason());
-                well = false;
-            }
-        }
-        if let Err(error) = self.house.renew_generation().await {
-            log::warn!("the house got no new generation", reason = reason(error.into()));
+        for error in [accounts, rooms, house].into_iter().filter_map(Result::err) {
+            log::warn!("somebody got no new generation", reason = error.reason());
             well = false;
         }
         self.metrics.ran(Task::Generations, well);
+    }
+
+    /// Takes what was redacted off the disk.
+    pub async fn rewrite_redacted(&self) {
+        let done = self.rooms.rewrite_redacted().await;
+        if let Err(error) = &done {
+            log::warn!("what was redacted was not rewritten", reason = error.reason());
+        }
+        self.metrics.ran(Task::Redactions, done.is_ok());
     }
 
     /// Merges every partition, leaving out dead rows.
@@ -78,37 +85,59 @@ impl Engine {
 
     /// Does all of it, each at its own pace, until `stop` says so.
     pub async fn keep_up(&self, mut stop: tokio::sync::watch::Receiver<bool>) {
-        let start = self.clock.monotonic();
-        let (mut merged, mut renewed) = (start, start);
+        let mut pace = Pace::from(self.clock.monotonic());
         loop {
-            let opened = self.open_epochs().await.is_ok();
-            if !opened {
-                log::error!("the next epochs could not be opened");
-            }
-            self.metrics.ran(Task::Epochs, opened);
-            self.pack().await;
-            let dropped = self.media.drop_dead().await.is_ok();
-            if !dropped {
-                log::error!("media that has expired was not unlinked");
-            }
-            self.metrics.ran(Task::Media, dropped);
-            let now = self.clock.monotonic();
-            if now.saturating_sub(renewed) >= GENERATION_EVERY {
-                self.renew().await;
-                renewed = now;
-            }
-            if now.saturating_sub(merged) >= MERGE_EVERY {
-                self.merge().await;
-                merged = now;
-            }
+            self.round(&mut pace).await;
             tokio::select! {
-                () = tokio::time::sleep(PACK_EVERY) => {}
+                () = tokio::time::sleep(ROUND_EVERY) => {}
                 _ = stop.wait_for(|stop| *stop) => return,
             }
         }
     }
+
+    /// One round: what is due by now.
+    pub(super) async fn round(&self, pace: &mut Pace) {
+        let opened = self.open_epochs().await.is_ok();
+        if !opened {
+            log::error!("the next epochs could not be opened");
+        }
+        self.metrics.ran(Task::Epochs, opened);
+        self.pack().await;
+        let dropped = self.media.drop_dead().await.is_ok();
+        if !dropped {
+            log::error!("media that has expired was not unlinked");
+        }
+        self.metrics.ran(Task::Media, dropped);
+        let now = self.clock.monotonic();
+        if is_due(&mut pace.rewritten, now, REWRITE_EVERY) {
+            self.rewrite_redacted().await;
+        }
+        if is_due(&mut pace.renewed, now, GENERATION_EVERY) {
+            self.renew().await;
+        }
+        if is_due(&mut pace.merged, now, MERGE_EVERY) {
+            self.merge().await;
+        }
+    }
 }
 
-fn reason(error: accounts::Error) -> &'static str {
-    rooms::Error::from(error).reason()
+/// When what is not done in every round was done last, by the monotonic clock.
+pub(super) struct Pace {
+    rewritten: Duration,
+    renewed: Duration,
+    merged: Duration,
+}
+
+impl From<Duration> for Pace {
+    fn from(now: Duration) -> Self {
+        Self { rewritten: now, renewed: now, merged: now }
+    }
+}
+
+fn is_due(last: &mut Duration, now: Duration, every: Duration) -> bool {
+    let due = now.saturating_sub(*last) >= every;
+    if due {
+        *last = now;
+    }
+    due
 }

@@ -43,21 +43,24 @@ pub struct HouseLedger {
     /// Accounts that ended and are to be forgotten in every room, by the slot they had, with a tag of their name: rooms
     /// that are closed learn it when they open. A mark whose slot still exists was never carried out.
     pub erased: OrdMap<SlotId, NameTag>,
+    /// Rooms that are to be ended when they open, each under a random salt with a tag of its id.
+    pub doomed: OrdMap<SlotId, NameTag>,
 }
 
-/// Recognises the localpart of an account that is to be forgotten, without naming it.
+/// Recognises the localpart of an account that is to be forgotten, or the id of a room that is to be ended, without naming
+/// it.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct NameTag(#[serde(with = "crate::seal::text")] [u8; 16]);
 
 impl NameTag {
-    /// The tag of `localpart`, whose account had this slot.
+    /// The tag of `name`: a localpart whose account had this slot, or a room id beside this salt.
     #[must_use]
-    pub fn new(slot: SlotId, localpart: &str) -> Self {
+    pub fn new(slot: SlotId, name: &str) -> Self {
         let mut salt = [0; 32];
         salt[..16].copy_from_slice(&slot.0);
         salt[16..].copy_from_slice(&slot.0);
-        Self(address(&Key::from_bytes(salt), Usage::ErasedName, localpart.as_bytes()).0)
+        Self(address(&Key::from_bytes(salt), Usage::ErasedName, name.as_bytes()).0)
     }
 }
 
@@ -206,6 +209,9 @@ pub enum HouseChange {
     /// An account is to be forgotten in every room.
     #[serde(rename = "e")]
     Erased(SlotId, Option<NameTag>),
+    /// A room is to be ended when it opens.
+    #[serde(rename = "x")]
+    Doomed(SlotId, Option<NameTag>),
 }
 
 impl HouseLedger {
@@ -255,6 +261,7 @@ impl Ledger for HouseLedger {
             HouseChange::Listed(room, listed) => set(&mut self.listed, room, listed.then_some(())),
             HouseChange::Token(token, entry) => set(&mut self.tokens, token, entry),
             HouseChange::Erased(slot, tag) => set(&mut self.erased, slot, tag),
+            HouseChange::Doomed(salt, tag) => set(&mut self.doomed, salt, tag),
         }
         Ok(())
     }
@@ -278,6 +285,7 @@ impl Ledger for HouseLedger {
         changes.extend(self.listed.keys().map(|room| HouseChange::Listed(room.clone(), true)));
         changes.extend(self.tokens.iter().map(|(token, e)| HouseChange::Token(token.clone(), Some(e.clone()))));
         changes.extend(self.erased.iter().map(|(slot, tag)| HouseChange::Erased(*slot, Some(*tag))));
+        changes.extend(self.doomed.iter().map(|(salt, tag)| HouseChange::Doomed(*salt, Some(*tag))));
         changes
     }
 }

@@ -75,16 +75,63 @@ impl<L: Ledger + Clone> Live<L> {
     }
 }
 
-impl<L: Ledger + Clone> Live<L> {
-    /// Gives an owner that changed a new generation: what was superseded is shredded (keys.md §2, "generation").
-    pub async fn renew(&self, journals: &Journals) -> Result<(), Error> {
-        let mut writing = self.write().await;
-        if !writing.is_dirty() {
-            return Ok(());
+/// Owners whose new generations share one slot commit: their keeps wait for each other meanwhile (keys.md M4).
+pub const TOGETHER: usize = 64;
+
+/// Gives at most [`TOGETHER`] owners that changed their new generations with one slot commit: what was superseded is
+/// shredded (keys.md §2, "generation"). Whoever else holds several owners of one kind at once must not do so meanwhile.
+///
+/// # Errors
+/// The last error. An owner that cannot be prepared stops and keeps the others from nothing; where the commit fails, all
+/// of them stop.
+pub async fn renew_together<L: Ledger + Clone>(journals: &Journals, owners: &[&Live<L>]) -> Result<(), Error> {
+    let mut outcome = Ok(());
+    let (mut batch, mut changes) = (Batch::default(), Vec::new());
+    let mut ready: Vec<(Writing<'_, L>, Prepared)> = Vec::new();
+    for owner in owners {
+        let mut writing = owner.write().await;
+        if writing.is_stopped() || !writing.is_dirty() {
+            continue;
         }
-        let mut batch = Batch::default();
-        let prepared = writing.prepare(journals, None, &mut batch)?;
-        writing.commit_generation(journals, prepared, batch).await
+        let mut rows = Batch::default();
+        match writing.prepare(journals, None, &mut rows) {
+            Ok(prepared) => {
+                batch.extend(rows);
+                changes.push(prepared.change(writing.identity()));
+                ready.push((writing, prepared));
+            }
+            Err(error) => outcome = writing.finish(Err(error)),
+        }
+    }
+    if ready.is_empty() {
+        return outcome;
+    }
+    batch.shuffle(journals.random.as_ref());
+    let done = async {
+        journals.store.commit(batch).await?;
+        Ok(journals.slots.commit(changes).await?)
+    };
+    let done: Result<(), Error> = done.await;
+    let mut after = Batch::default();
+    for (mut writing, prepared) in ready {
+        if done.is_ok() {
+            writing.adopt(journals, prepared, &mut after);
+        }
+        // What became of the commit is told once, below.
+        let _ = writing.finish(done);
+    }
+    done?;
+    journals.store.commit(after).await?;
+    outcome
+}
+
+impl<L: Ledger + Clone> Live<L> {
+    /// Gives an owner that changed a new generation.
+    ///
+    /// # Errors
+    /// As [`renew_together`].
+    pub async fn renew(&self, journals: &Journals) -> Result<(), Error> {
+        renew_together(journals, &[self]).await
     }
 }
 

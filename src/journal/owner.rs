@@ -339,9 +339,25 @@ impl<L: Ledger> Owner<L> {
         rewrite: &mut Rewrite<'_>,
         batch: &mut Batch,
     ) -> Result<Prepared, Error> {
+        self.prepare_rewrite_of(journals, key, Vec::new(), &|_| true, rewrite, batch)
+    }
+
+    /// As [`Owner::prepare_rewrite`], looking only into the windows whose serial is `wanted`, and with `changes` that lie
+    /// in the new generation only.
+    pub fn prepare_rewrite_of(
+        &mut self,
+        journals: &Journals,
+        key: Option<Key>,
+        changes: Vec<L::Change>,
+        wanted: &(dyn Fn(u32) -> bool + Sync),
+        rewrite: &mut Rewrite<'_>,
+        batch: &mut Batch,
+    ) -> Result<Prepared, Error> {
+        self.take_in(changes)?;
         let (mut windows, mut replaced) = (Vec::new(), Vec::new());
         for window in self.windows.iter().filter(|window| lives(journals, window)) {
-            match rewritten(journals, window, rewrite, batch)? {
+            let fresh = if wanted(window.record.serial) { rewritten(journals, window, rewrite, batch)? } else { None };
+            match fresh {
                 Some(fresh) => {
                     windows.push(fresh);
                     replaced.push(window.clone());

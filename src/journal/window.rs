@@ -32,7 +32,9 @@ impl Position {
         Self((u64::from(serial) << 32) | (index & 0xffff_ffff))
     }
 
-    fn serial(self) -> u32 {
+    /// The serial of the window it lies in.
+    #[must_use]
+    pub fn serial(self) -> u32 {
         u32::try_from(self.0 >> 32).unwrap_or(u32::MAX)
     }
 

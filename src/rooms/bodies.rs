@@ -48,6 +48,11 @@ impl Bodies {
         }
     }
 
+    /// Looks for bodies on the shelf of an owner that was loaded again.
+    pub(super) fn rearrange(&self, arranged: u64, shelf: Shelf) {
+        *self.shelf.write() = (arranged, shelf);
+    }
+
     /// The event at `position` as it lies in the journal; `None` when it is gone or unreadable.
     pub(super) fn event(&self, position: Position, roster: &Roster) -> Option<Event> {
         self.read(position, |row| row.reveal(roster, &self.room, &self.rules))

@@ -142,6 +142,19 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// The entry once a state event before it was redacted: `before` holds its redacted form.
+    pub(super) fn after_redaction(&self, before: Arc<StateMap>, redacted: &Arc<Event>) -> Self {
+        let mut entry = Self { before, ..self.clone() };
+        if self.replaces().is_some_and(|replaced| replaced.id() == redacted.id())
+            && let Some(more) = &mut entry.more
+        {
+            Arc::make_mut(more).replaces = Some(Arc::clone(redacted));
+        }
+        entry
+    }
+}
+
 /// What the one writer of a timeline makes entries with.
 #[derive(Default)]
 pub(super) struct Heads(HashSet<Arc<Head>>);

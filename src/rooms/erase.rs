@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use ruma::{UserId, events::room::member::MembershipState};
+use ruma::UserId;
 
 use super::{
     Error,
-    hall::Rooms,
+    hall::{Rooms, has_part},
     ledger::{RoomChange, RoomLedger, StoredEvent},
     room::{Room, Writer},
     row::Row,
@@ -21,18 +21,22 @@ use crate::{
 
 impl Rooms {
     /// Forgets `user`, who is out of the room. Where another server has been in the room his name stays, because that
-    /// server knows it; what he said and showed of himself goes all the same.
-    pub(super) async fn erase(&self, room: &Arc<Room>, user: &UserId) -> Result<(), Error> {
+    /// server knows it; what he said and showed of himself goes all the same. Whether the name went.
+    ///
+    /// # Errors
+    /// [`Error::UnknownUser`] for whom the room does not know, [`Error::StillIn`] for who is in it.
+    pub async fn erase(&self, room: &Arc<Room>, user: &UserId) -> Result<bool, Error> {
         let mut writer = room.writer.lock().await;
         writer.check()?;
         let known = writer.owner.ledger.clone();
-        let Some(member) = known.roster.id(user) else { return Ok(()) };
-        if matches!(known.state.membership(user), MembershipState::Join | MembershipState::Invite) {
+        let member = known.roster.id(user).ok_or(Error::UnknownUser)?;
+        if has_part(&known.state.membership(user)) {
             return Err(Error::StillIn);
         }
         let ours = |user: &UserId| user.server_name() == self.policy.server_name;
         let person =
             Person { user, member, known: &known, nameless: known.state.members().all(|(user, ..)| ours(user)) };
+        let nameless = person.nameless;
         writer.owner.ledger = person.forgotten(&self.policy.server_name)?;
         let mut batch = Batch::default();
         let mut rewrite = |stream, _, plain: &[u8]| {
@@ -61,7 +65,7 @@ impl Rooms {
             view.receipts = others.map(|(key, receipt)| (key.clone(), receipt.clone())).collect();
         });
         self.notify(room);
-        done
+        done.map(|()| nameless)
     }
 
     /// Reads an open room from the disk again: every event in memory may name somebody whom the disk has forgotten.
@@ -71,7 +75,11 @@ impl Rooms {
         let empty = RoomLedger::empty(self.policy.server_name.clone(), room.id.clone(), version, rules);
         let owner = Owner::load(&self.journals, writer.owner.identity().clone(), empty)?;
         let owner = owner.ok_or(journal::Error::Broken)?;
+        let bodies = Arc::clone(&writer.view.bodies);
         *writer = Room::open(&self.journals, owner)?.into_writer();
+        // Who reads beside the writer goes on reading, from where the rows lie now.
+        bodies.rearrange(writer.owner.arranged(), writer.owner.shelf(Stream::Timeline));
+        writer.view.bodies = bodies;
         room.publish(writer);
         Ok(())
     }

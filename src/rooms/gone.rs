@@ -3,14 +3,17 @@
 
 use std::sync::Arc;
 
-use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
+use ruma::{OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
 
-use super::{
-    Error,
-    hall::Rooms,
-    membership::{Change, without},
-    room::Room,
+use super::{Error, core::Access, farewell::ended, hall::Rooms, membership::Change, room::Room};
+use crate::{
+    accounts::vault::VaultLedger,
+    house::{HouseChange, HouseLedger, NameTag},
+    seal::slots::SlotId,
 };
+
+/// Rooms that may wait to be ended: an administrator asks for each by hand.
+const MOST_DOOMED: usize = 1000;
 
 impl Rooms {
     /// Clears every open room of a user whose account has ended.
@@ -23,21 +26,58 @@ impl Rooms {
         }
     }
 
-    /// Ends a room for everybody: its key is destroyed. The vaults of open accounts forget it, which is how their clients
-    /// learn that they are out; the others do when they open.
+    /// Ends a room for everybody: its key is destroyed. The vaults of open accounts keep of it that it is left, which is
+    /// how their clients learn that they are out; the others do when they open.
     pub async fn end(&self, room: &Arc<Room>) -> Result<(), Error> {
         let mut writer = room.writer.lock().await;
         writer.check()?;
         self.shred(room, &mut writer).await?;
         drop(writer);
         room.announce();
+        // Rooms that admit to it have its key.
+        self.spread(room, &Access::Invite).await;
+        self.tell_ended(room).await
+    }
+
+    /// Has the vaults of open accounts know that a room was destroyed.
+    pub(super) async fn tell_ended(&self, room: &Room) -> Result<(), Error> {
         for account in self.accounts.all_open() {
             if account.view().rooms.get(&room.id).is_some_and(|entry| entry.slot == room.slot) {
-                account.vault.change(&self.journals, |vault| without(vault, &room.id)).await?;
+                let now = self.clock.now();
+                let change = |vault: &VaultLedger| ended(vault, &room.id, &account.user_id, now);
+                account.vault.change(&self.journals, change).await?;
                 account.notify();
             }
         }
         Ok(())
+    }
+
+    /// Has a room that is closed ended as soon as somebody opens it: where its slot is, only its members' keys tell. What
+    /// the house says of it goes at once.
+    ///
+    /// # Errors
+    /// [`Error::TooManyRooms`] when so many rooms wait for that already.
+    pub async fn end_later(&self, id: &RoomId) -> Result<(), Error> {
+        if self.is_doomed(id)? {
+            return Ok(());
+        }
+        let salt = SlotId::random(self.journals.random.as_ref());
+        self.house
+            .try_change(|house| {
+                if house.doomed.len() >= MOST_DOOMED {
+                    return Err(Error::TooManyRooms);
+                }
+                let mut changes = of_room(house, id);
+                changes.push(HouseChange::Doomed(salt, Some(NameTag::new(salt, id.as_str()))));
+                Ok(changes)
+            })
+            .await
+    }
+
+    /// Whether a room is to be ended when it opens.
+    pub fn is_doomed(&self, id: &RoomId) -> Result<bool, Error> {
+        let house = self.house.view()?;
+        Ok(house.doomed.iter().any(|(salt, tag)| NameTag::new(*salt, id.as_str()) == *tag))
     }
 
     /// Has every open room that `user` is in send him its key: he began anew. A room that cannot tries again when he or
@@ -77,7 +117,10 @@ impl Rooms {
                 self.put_out(room, &user, &user, false, Change::default()).await?;
             }
             if self.accounts.is_erased(&user)? && !room.is_stopped() {
-                self.erase(room, &user).await?;
+                match self.erase(room, &user).await {
+                    Ok(_) | Err(Error::UnknownUser) => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(())
@@ -99,4 +142,19 @@ impl Rooms {
         }
         Ok(gone)
     }
+}
+
+/// What takes a room out of the house: aliases, the directory, the key of a public one, and that it waits to be ended.
+pub(super) fn of_room(house: &HouseLedger, id: &RoomId) -> Vec<HouseChange> {
+    let aliases = house.aliases.iter().filter(|(_, alias)| alias.room == id);
+    let mut changes: Vec<_> = aliases.map(|(alias, _)| HouseChange::Alias(alias.clone(), None)).collect();
+    if house.public.contains_key(id) {
+        changes.push(HouseChange::Public(id.to_owned(), None));
+    }
+    if house.listed.contains_key(id) {
+        changes.push(HouseChange::Listed(id.to_owned(), false));
+    }
+    let doomed = house.doomed.iter().filter(|(salt, tag)| NameTag::new(**salt, id.as_str()) == **tag);
+    changes.extend(doomed.map(|(salt, _)| HouseChange::Doomed(*salt, None)));
+    changes
 }

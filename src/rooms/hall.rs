@@ -9,14 +9,14 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use ruma::{
     OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, RoomVersionId, UserId, events::room::member::MembershipState,
     signatures::Ed25519KeyPair,
 };
 use tokio::{runtime::Handle, sync::OnceCell};
 
-use super::{Error, ledger::RoomLedger, membership::without, notices::Notices, room::Room};
+use super::{Error, farewell::ended, ledger::RoomLedger, membership::without, notices::Notices, room::Room};
 use crate::{
     accounts::{
         Account, Accounts, Wakes,
@@ -54,6 +54,12 @@ pub struct Policy {
     pub notices: Option<Notices>,
 }
 
+/// A room, and whether it was closed before.
+struct Opened {
+    room: Arc<Room>,
+    fresh: bool,
+}
+
 /// Every room.
 pub struct Rooms {
     pub(super) accounts: Arc<Accounts>,
@@ -66,6 +72,8 @@ pub struct Rooms {
     pub(super) naming: tokio::sync::Mutex<()>,
     /// Held from finding that a user has no room for notices to founding it.
     pub(super) noticing: tokio::sync::Mutex<()>,
+    /// Held while several rooms are held at once.
+    pub(super) renewing: tokio::sync::Mutex<()>,
     open: RwLock<HashMap<OwnedRoomId, Arc<OnceCell<Arc<Room>>>>>,
     watcher: OnceLock<Weak<dyn Watches>>,
 }
@@ -95,6 +103,7 @@ impl Rooms {
             policy,
             naming: tokio::sync::Mutex::default(),
             noticing: tokio::sync::Mutex::default(),
+            renewing: tokio::sync::Mutex::default(),
             open: RwLock::default(),
             watcher: OnceLock::new(),
         }
@@ -185,8 +194,26 @@ impl Rooms {
         self.open.write().remove(id);
     }
 
-    /// Opens the room with the first of `keys` that fits; `None` when none does.
+    /// Opens the room with the first of `keys` that fits; `None` when none does. What was redacted in it before is gone
+    /// from the disk then.
     pub(super) async fn open_with(&self, id: &RoomId, slot: SlotId, keys: &[Key]) -> Result<Option<Arc<Room>>, Error> {
+        let Some(opened) = self.open_marked(id, slot, keys).await? else { return Ok(None) };
+        if opened.fresh {
+            self.finish(std::slice::from_ref(&opened.room)).await;
+        }
+        Ok(Some(opened.room))
+    }
+
+    /// Rewrites what was redacted in rooms that have just been opened. Where that fails it is tried again by upkeep; the
+    /// marks keep it from being shown.
+    async fn finish(&self, rooms: &[Arc<Room>]) {
+        if let Err(error) = self.rewrite_in(rooms).await {
+            crate::log::warn!("what was redacted was not rewritten", reason = error.reason());
+        }
+    }
+
+    /// As [`Rooms::open_with`], with what was redacted still on the disk.
+    async fn open_marked(&self, id: &RoomId, slot: SlotId, keys: &[Key]) -> Result<Option<Opened>, Error> {
         if !self.journals.slots.contains(&slot) {
             return Ok(None);
         }
@@ -205,10 +232,14 @@ impl Rooms {
         });
         match opened.await.cloned() {
             Ok(room) => {
+                if fresh && self.is_doomed(id)? {
+                    self.end(&room).await?;
+                    return Ok(None);
+                }
                 if fresh {
                     self.clear(&room).await;
                 }
-                Ok(Some(room))
+                Ok(Some(Opened { room, fresh }))
             }
             Err(error) => {
                 let mut open = self.open.write();
@@ -237,27 +268,32 @@ impl Rooms {
     /// Opens every room of an account that has come, and brings vault and rooms into step (keys.md §1, M7, M14).
     async fn open_rooms(&self, account: &Arc<Account>) -> Result<(), Error> {
         let vault = account.view();
-        self.open_ahead(&vault);
+        let ahead = self.open_ahead(&vault);
+        self.finish(&ahead).await;
         for (id, entry) in &vault.rooms {
             if matches!(entry.fact, Fact::Left(_)) {
                 continue;
             }
-            let slot_gone = !self.journals.slots.contains(&entry.slot);
-            let room = if slot_gone { Ok(None) } else { self.open_with(id, entry.slot, &entry.keys).await };
-            let Ok(room) = room else {
-                // A room that is broken keeps nobody from the others.
-                crate::log::error!("a room could not be opened", reason = room.err().map_or("", Error::reason));
-                continue;
+            let room = match self.open_with(id, entry.slot, &entry.keys).await {
+                Ok(room) => room,
+                Err(error) => {
+                    // A room that is broken keeps nobody from the others.
+                    crate::log::error!("a room could not be opened", reason = error.reason());
+                    continue;
+                }
             };
+            let slot_gone = !self.journals.slots.contains(&entry.slot);
             let fresh = match &room {
-                // Shredded: the entry drops itself.
+                // Shredded: the entry says that it is left.
                 None if slot_gone => None,
                 // Behind: a co-member who comes sends the key again.
                 None => continue,
                 Some(room) => self.step(account, room, entry).await,
             };
             if fresh.as_ref().is_none_or(|fresh| fresh.keys != entry.keys || fresh.fact != entry.fact) {
+                let now = self.clock.now();
                 let change = |vault: &VaultLedger| match fresh {
+                    None if slot_gone => ended(vault, id, &account.user_id, now),
                     None => without(vault, id),
                     fresh => vec![VaultChange::Room(id.clone(), fresh)],
                 };
@@ -277,7 +313,7 @@ impl Rooms {
 
     /// Opens many rooms on all cores: reading, opening seals and parsing is what a first request after a start waits
     /// for. What fails is tried again, and reported, where rooms are opened one by one.
-    fn open_ahead(&self, vault: &VaultLedger) {
+    fn open_ahead(&self, vault: &VaultLedger) -> Vec<Arc<Room>> {
         let closed = vault.rooms.iter().filter(|(id, entry)| {
             let wanted = !matches!(entry.fact, Fact::Left(_)) && self.journals.slots.contains(&entry.slot);
             wanted && self.find(id).is_none()
@@ -285,12 +321,15 @@ impl Rooms {
         let closed: Vec<_> = closed.collect();
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_OPENERS);
         if threads < 2 || closed.len() < FEW_ROOMS {
-            return;
+            return Vec::new();
         }
+        let ahead = Mutex::new(Vec::new());
         let (runtime, next) = (Handle::current(), AtomicUsize::new(0));
         let open = || {
             while let Some((id, entry)) = closed.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let _ = runtime.block_on(self.open_with(id, entry.slot, &entry.keys));
+                if let Ok(Some(opened)) = runtime.block_on(self.open_marked(id, entry.slot, &entry.keys)) {
+                    ahead.lock().push(opened.room);
+                }
             }
         };
         std::thread::scope(|scope| {
@@ -298,6 +337,7 @@ impl Rooms {
                 scope.spawn(open);
             }
         });
+        ahead.into_inner()
     }
 
     /// The entry as it should be, for a room that opened; `None` when the account has no part in it.
@@ -367,7 +407,7 @@ impl Rooms {
     }
 }
 
-fn has_part(membership: &MembershipState) -> bool {
+pub(super) fn has_part(membership: &MembershipState) -> bool {
     matches!(membership, MembershipState::Join | MembershipState::Invite | MembershipState::Knock)
 }
 

@@ -55,6 +55,8 @@ pub struct Room {
     news: watch::Sender<()>,
     /// RK, beside the writer for who must not wait for it.
     key: RwLock<Key>,
+    /// Whether redacted events wait for their windows to be rewritten.
+    marked: AtomicBool,
     /// What the ledger keeps of the restricted rooms this one admits to.
     pub(super) kept: RwLock<OrdMap<OwnedRoomId, PublicRoom>>,
 }
@@ -166,6 +168,8 @@ impl Room {
             view.push(Newest { position, digest, replaces, body });
         }
         view.follow(&owner.ledger);
+        // A redaction may have died before its target: the marks say what is not to be shown.
+        owner.ledger.marks.iter().for_each(|marked| view.hide(marked));
         let end = view.end();
         let room = Self::assemble(owner, view, transactions);
         // What lay on the disk was told by the process that wrote it.
@@ -187,6 +191,7 @@ impl Room {
             view: RwLock::new(Arc::new(view.clone())),
             news: watch::Sender::new(()),
             key: RwLock::new(owner.identity().key.clone()),
+            marked: AtomicBool::new(!owner.ledger.marks.is_empty()),
             kept: RwLock::new(owner.ledger.admits.clone()),
             writer: OneWriter {
                 writer: Mutex::new(Writer { owner, view, transactions, mailed: BTreeSet::new(), gone: false }),
@@ -203,6 +208,11 @@ impl Room {
     /// Whether memory and disk may differ, or the room is gone: whoever finds the room must open it again.
     pub(super) fn is_stopped(&self) -> bool {
         self.writer.stopped.load(Ordering::Acquire)
+    }
+
+    /// Whether what was redacted still lies in the room's windows.
+    pub(super) fn is_marked(&self) -> bool {
+        self.marked.load(Ordering::Acquire)
     }
 
     /// RK as of the last rotation.
@@ -235,6 +245,7 @@ impl Room {
         let Writer { owner, view, .. } = writer;
         view.bodies.arrange(owner.arranged(), || owner.shelf(Stream::Timeline));
         self.notes.show(&owner.ledger);
+        self.marked.store(!owner.ledger.marks.is_empty(), Ordering::Release);
         let mut shown = self.view.write();
         let mut fresh = view.clone();
         (fresh.receipts, fresh.receipt_count) = (shown.receipts.clone(), shown.receipt_count);

@@ -7,6 +7,7 @@ use ruma::{OwnedEventId, OwnedUserId, UserId, events::room::member::MembershipSt
 use super::{
     Error,
     core::{Access, Effect, apply},
+    gone::of_room,
     hall::Rooms,
     ledger::{Confirmed, RoomChange},
     room::{Room, Writer},
@@ -64,11 +65,12 @@ impl Rooms {
             self.place_key(room, &writer).await?;
         }
         drop(writer);
-        if !gone {
-            self.spread(room, &before).await;
-        }
+        self.spread(room, &before).await;
         if let Some(out) = &out {
             self.show_out(room, out, &event).await?;
+        }
+        if gone {
+            self.tell_ended(room).await?;
         }
         self.notify(room);
         Ok(id)
@@ -159,18 +161,7 @@ impl Rooms {
         writer.gone = true;
         writer.owner.stop();
         self.forget_open(&room.id);
-        let of_room = |house: &crate::house::HouseLedger| {
-            let aliases = house.aliases.iter().filter(|(_, alias)| alias.room == room.id);
-            let mut changes: Vec<_> = aliases.map(|(alias, _)| HouseChange::Alias(alias.clone(), None)).collect();
-            if house.public.contains_key(&room.id) {
-                changes.push(HouseChange::Public(room.id.clone(), None));
-            }
-            if house.listed.contains_key(&room.id) {
-                changes.push(HouseChange::Listed(room.id.clone(), false));
-            }
-            changes
-        };
-        Ok(self.house.change(of_room).await?)
+        Ok(self.house.change(|house| of_room(house, &room.id)).await?)
     }
 
     /// Sees to it that the key lies in the house exactly while the room is public. After the event that says so: a cut

@@ -1,12 +1,23 @@
-//! Upkeep of a room: packs, new generations.
+//! Upkeep of rooms: packs, new generations.
 
 use std::sync::Arc;
 
-use super::{Error, hall::Rooms, room::Room};
-use crate::store::Batch;
+use super::{
+    Error,
+    hall::Rooms,
+    room::{Room, RoomWriting, Writer},
+};
+use crate::{
+    journal::{Prepared, TOGETHER},
+    store::Batch,
+};
 
 /// Packs of one room in one round of upkeep: what is left waits for the next, and no room keeps the others waiting.
 const MOST_PACKS: usize = 256;
+
+/// How a room comes to its new generation; `None` where it needs none.
+pub(super) type Prepare<'a> =
+    &'a (dyn Fn(&Rooms, &mut Writer, &mut Batch) -> Result<Option<Prepared>, Error> + Send + Sync);
 
 impl Rooms {
     /// Rewrites single rows as packs where enough have gathered. Senders get their turn between two packs.
@@ -25,23 +36,69 @@ impl Rooms {
         Ok(())
     }
 
-    /// Gives a room that changed a new generation: what was superseded is shredded (keys.md §2, "generation").
-    pub async fn renew_generation(&self, room: &Arc<Room>) -> Result<(), Error> {
-        let mut writer = room.writer.lock().await;
-        if writer.gone || !writer.owner.is_dirty() {
-            return Ok(());
+    /// Gives every open room that changed a new generation: what was superseded is shredded (keys.md §2, "generation").
+    ///
+    /// # Errors
+    /// The last error; the other rooms have their generation all the same.
+    pub async fn renew_generations(&self) -> Result<(), Error> {
+        let plain: Prepare<'_> = &|rooms, writer, batch| {
+            if !writer.owner.is_dirty() {
+                return Ok(None);
+            }
+            Ok(Some(writer.owner.prepare(&rooms.journals, None, batch)?))
+        };
+        let mut outcome = Ok(());
+        for rooms in self.all_open().chunks(TOGETHER) {
+            outcome = self.renew_together(rooms, plain).await.and(outcome);
         }
-        let mut batch = Batch::default();
-        let prepared = writer.owner.prepare(&self.journals, None, &mut batch)?;
-        let change = prepared.change(writer.owner.identity());
-        if let Err(error) = self.accounts.commit_all(batch, vec![change]).await {
-            writer.owner.stop();
-            self.forget_open(&room.id);
+        outcome
+    }
+
+    /// Gives at most [`TOGETHER`] rooms their new generations with one slot commit. Who writes to one of them waits
+    /// meanwhile (keys.md M4). A room that cannot be prepared stops, and keeps the others from nothing.
+    pub(super) async fn renew_together(&self, rooms: &[Arc<Room>], prepare: Prepare<'_>) -> Result<(), Error> {
+        // Whoever holds several rooms at once is alone in that.
+        let _alone = self.renewing.lock().await;
+        let mut outcome = Ok(());
+        let mut ready: Vec<(&Arc<Room>, RoomWriting<'_>, Prepared)> = Vec::new();
+        let (mut batch, mut changes) = (Batch::default(), Vec::new());
+        for room in rooms {
+            let mut writer = room.writer.lock().await;
+            if writer.gone || writer.owner.is_stopped() {
+                continue;
+            }
+            let mut rows = Batch::default();
+            match prepare(self, &mut writer, &mut rows) {
+                Ok(None) => {}
+                Ok(Some(prepared)) => {
+                    batch.extend(rows);
+                    changes.push(prepared.change(writer.owner.identity()));
+                    ready.push((room, writer, prepared));
+                }
+                Err(error) => {
+                    writer.owner.stop();
+                    self.forget_open(&room.id);
+                    outcome = Err(error);
+                }
+            }
+        }
+        if ready.is_empty() {
+            return outcome;
+        }
+        batch.shuffle(self.journals.random.as_ref());
+        if let Err(error) = self.accounts.commit_all(batch, changes).await {
+            for (room, writer, _) in &mut ready {
+                writer.owner.stop();
+                self.forget_open(&room.id);
+            }
             return Err(error.into());
         }
         let mut after = Batch::default();
-        writer.owner.adopt(&self.journals, prepared, &mut after);
-        room.publish(&writer);
-        Ok(self.journals.store.commit(after).await?)
+        for (room, mut writer, prepared) in ready {
+            writer.owner.adopt(&self.journals, prepared, &mut after);
+            room.publish(&writer);
+        }
+        self.journals.store.commit(after).await?;
+        outcome
     }
 }

@@ -287,11 +287,18 @@ impl View {
         }
     }
 
+    /// Takes the content of an event that was redacted, whether or not the redaction is still there.
+    pub(super) fn hide(&mut self, target: &EventId) {
+        self.redact(target, Position::START);
+    }
+
     fn redact(&mut self, target: &EventId, by: Position) {
         let Some(entry) = self.entry(target).cloned() else {
             // State outlives its place in the timeline.
-            let current = self.state.find_id(target).and_then(|event| event::redact(event, &self.rules).ok());
-            current.map(|redacted| Arc::make_mut(&mut self.state).insert(Arc::new(redacted)));
+            let known = self.state.find_id(target).or_else(|| self.timeline.front()?.before.find_id(target));
+            if let Some(redacted) = known.and_then(|event| event::redact(event, &self.rules).ok()) {
+                self.replace_state(&Arc::new(redacted), 0);
+            }
             return;
         };
         if entry.redacted_by().is_some() {
@@ -311,11 +318,34 @@ impl View {
             self.recent.set(at, None);
         }
         if let Some(redacted) = &state {
-            let current = redacted.state_key().and_then(|key| self.state.find(redacted.kind(), key));
-            if current.is_some_and(|current| current.id() == target) {
-                Arc::make_mut(&mut self.state).insert(Arc::clone(redacted));
-            }
+            self.replace_state(redacted, index + 1);
         }
         self.timeline.set(index, entry.redacted(by, state));
+    }
+
+    /// Puts the redacted form of a state event wherever the room remembers the event: in current state, in the states before
+    /// the entries from `index` on, and in what another replaced. Otherwise it would be shown again once its entry is gone.
+    fn replace_state(&mut self, redacted: &Arc<Event>, index: usize) {
+        let Some(key) = redacted.state_key() else { return };
+        let is_it =
+            |state: &StateMap| state.find(redacted.kind(), key).is_some_and(|event| event.id() == redacted.id());
+        if is_it(&self.state) {
+            Arc::make_mut(&mut self.state).insert(Arc::clone(redacted));
+        }
+        let mut last: Option<(Arc<StateMap>, Arc<StateMap>)> = None;
+        for index in index..self.timeline.len() {
+            let Some(entry) = self.timeline.get(index).filter(|entry| is_it(&entry.before)) else { return };
+            let fresh = match &last {
+                Some((old, fresh)) if Arc::ptr_eq(old, &entry.before) => Arc::clone(fresh),
+                _ => {
+                    let mut fresh = StateMap::clone(&entry.before);
+                    fresh.insert(Arc::clone(redacted));
+                    Arc::new(fresh)
+                }
+            };
+            last = Some((Arc::clone(&entry.before), Arc::clone(&fresh)));
+            let entry = entry.after_redaction(fresh, redacted);
+            self.timeline.set(index, entry);
+        }
     }
 }

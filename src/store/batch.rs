@@ -1,6 +1,7 @@
 //! What is committed together. Owns rows on their way to the store; never inspects them.
 
 use super::{Address, Instance, Partition};
+use crate::random::Random;
 
 /// What must hold for a row to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,11 @@ impl Batch {
     pub fn extend(&mut self, other: Self) {
         self.rows.extend(other.rows);
         self.dead.extend(other.dead);
+    }
+
+    /// Puts the rows into a random order: those of several owners tell nothing of who they are of.
+    pub fn shuffle(&mut self, random: &dyn Random) {
+        random.shuffle(&mut self.rows);
     }
 
     /// The number of rows; retired addresses do not count.

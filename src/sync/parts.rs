@@ -13,7 +13,6 @@ use crate::{
         self, Account, Session,
         vault::{Fact, ReadKey, ReadKind, ReadMark, VaultLedger, Verdict},
     },
-    clock::Timestamp,
     house::HouseLedger,
     journal::Position,
     rooms::{Receipt, Rooms, View},
@@ -198,24 +197,6 @@ pub fn direct_rooms(vault: &VaultLedger) -> BTreeSet<OwnedRoomId> {
     let rooms = chats.into_iter().flat_map(|chats| chats.values()).filter_map(Value::as_array).flatten();
     rooms.filter_map(|room| RoomId::parse(room.as_str()?).ok()).collect()
 }
-
-/// A member event that tells a client it is out of a room that is not there any more, so that no event of the room can.
-#[must_use]
-pub fn farewell(room: &RoomId, user: &UserId, now: Timestamp) -> Value {
-    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-    let hash = blake3::derive_key("lethe/v1/farewell", room.as_bytes());
-    json!({
-        "type": "m.room.member",
-        "state_key": user,
-        "sender": user,
-        "content": {"membership": "leave"},
-        "event_id": format!("${}", URL_SAFE_NO_PAD.encode(hash)),
-        "origin_server_ts": now.floor_to(FAREWELL_STEP).0,
-    })
-}
-
-/// How coarse the time of a [`farewell`] is.
-const FAREWELL_STEP: std::time::Duration = std::time::Duration::from_mins(5);
 
 /// Whether the session may go on: a poll that waits ends when it may not.
 pub fn lives(rooms: &Rooms, session: &Session) -> Result<(), accounts::Error> {

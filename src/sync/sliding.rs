@@ -43,7 +43,7 @@ use crate::{
     journal::Position,
     push::Counters,
     random::Random,
-    rooms::{Rooms, show::Viewer},
+    rooms::{Rooms, farewell, is_farewell, show::Viewer},
     seal::slots::SlotId,
     sync::parts,
 };
@@ -297,7 +297,7 @@ fn farewells(
     let everything = request.lists.values().any(|list| list.filters.is_open());
     for candidate in &catalogue.left {
         let Fact::Left(event) = candidate.fact else { continue };
-        let put_out = event["sender"] != teller.viewer.user.as_str();
+        let put_out = event["sender"] != teller.viewer.user.as_str() || is_farewell(candidate.id, event);
         let sent = state.rooms.get(candidate.id).cloned();
         if sent.is_none() && !(put_out && everything) {
             continue;
@@ -317,7 +317,7 @@ fn farewells(
             continue;
         }
         // Forgotten elsewhere, or deleted: no event of the room says so.
-        let fact = Fact::Left(parts::farewell(&id, teller.viewer.user, teller.now));
+        let fact = Fact::Left(farewell(&id, teller.viewer.user, teller.now));
         let candidate = Candidate { id: &id, fact: &fact, room: None, stamp: 0 };
         if let Some((answer, _)) = teller.room(&candidate, &Wanted::default(), Some(&sent), false, (0, 0)) {
             rooms.insert(id.clone(), answer);

@@ -6,7 +6,11 @@ use ruma::{OwnedRoomId, RoomId};
 use serde_json::{Value, json};
 
 use super::{Call, operation, page::page, refuse};
-use crate::{api::Routes, engine::administer::RoomShown, error::Error};
+use crate::{
+    api::Routes,
+    engine::administer::{RoomShown, Shredded},
+    error::Error,
+};
 
 const GET: MethodFilter = MethodFilter::GET;
 const POST: MethodFilter = MethodFilter::POST;
@@ -117,7 +121,7 @@ async fn shred(call: &Call) -> Result<Value, Error> {
     if call.field("purge")? == Some(false) {
         return Err(Error::bad_request("A room is deleted whole or not at all"));
     }
-    let aliases = call.services.engine.shred_room(&room(call.argument(0))?).await?;
+    let Shredded { aliases, .. } = call.services.engine.shred_room(&room(call.argument(0))?).await?;
     Ok(json!({
         "kicked_users": null,
         "failed_to_kick_users": [],
@@ -137,14 +141,16 @@ async fn status(call: Call) -> Result<Value, Error> {
     deleted(&call, &room.ok_or_else(unknown)?).await
 }
 
-/// A deletion is complete when nothing of the room is here.
+/// A deletion is complete when nothing of the room is here, and waits while no member has come.
 async fn deleted(call: &Call, id: &str) -> Result<Value, Error> {
-    if call.services.engine.room_shown(&room(id)?).await.is_ok() {
+    let (engine, room) = (&call.services.engine, room(id)?);
+    if engine.room_shown(&room).await.is_ok() {
         return Err(unknown());
     }
+    let status = if engine.is_doomed(&room)? { "scheduled" } else { "complete" };
     let nobody = json!({ "kicked_users": null, "failed_to_kick_users": [], "local_aliases": [], "new_room_id": null });
     let delete_id = URL_SAFE_NO_PAD.encode(id);
-    Ok(json!({ "delete_id": delete_id, "room_id": id, "status": "complete", "shutdown_room": nobody }))
+    Ok(json!({ "delete_id": delete_id, "room_id": id, "status": status, "shutdown_room": nobody }))
 }
 
 fn room(text: &str) -> Result<OwnedRoomId, Error> {

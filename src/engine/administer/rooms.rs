@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use ruma::{OwnedRoomAliasId, OwnedRoomId, RoomId, events::room::member::MembershipState};
+use ruma::{OwnedRoomAliasId, OwnedRoomId, RoomId, UserId, events::room::member::MembershipState};
 use serde::Serialize;
 
 use super::Error;
 use crate::{
     engine::Engine,
     house::HouseLedger,
-    rooms::{Room, View},
+    rooms::{self, Room, View},
     seal::slots::SlotKind,
 };
 
@@ -61,6 +61,14 @@ pub struct RoomsShown {
     pub closed: usize,
 }
 
+/// A room that was ended, or will be.
+pub struct Shredded {
+    /// The aliases that went with it.
+    pub aliases: Vec<OwnedRoomAliasId>,
+    /// Whether it is there until a member comes.
+    pub waits: bool,
+}
+
 impl Engine {
     /// Every room that is open or that anybody here may join.
     pub async fn rooms_shown(&self) -> Result<RoomsShown, Error> {
@@ -72,8 +80,7 @@ impl Engine {
         let mut rooms: Vec<RoomShown> =
             self.rooms.all_open().iter().map(|room| self.shown_room(&house, room)).collect();
         rooms.sort_by(|a, b| a.room_id.cmp(&b.room_id));
-        let closed = self.journals.slots.count(SlotKind::Room).saturating_sub(rooms.len());
-        Ok(RoomsShown { rooms, closed })
+        Ok(RoomsShown { rooms, closed: self.closed_rooms() })
     }
 
     /// One such room.
@@ -82,15 +89,43 @@ impl Engine {
         Ok(self.shown_room(&*self.house.view()?, &room))
     }
 
-    /// Ends a room that is open or that anybody here may join: nothing of it opens afterwards, and every client that had it
-    /// is told that it is out. Its aliases, which go with it.
-    pub async fn shred_room(&self, id: &RoomId) -> Result<Vec<OwnedRoomAliasId>, Error> {
+    /// Ends a room: nothing of it opens afterwards, and every client that had it is told that it is out. At once where it
+    /// is open or anybody here may join it; else as soon as a member comes, because only members' keys tell where it is.
+    pub async fn shred_room(&self, id: &RoomId) -> Result<Shredded, Error> {
         let house = self.house.view()?;
-        let room = self.known_room(id).await?;
         let aliases = house.aliases.iter().filter(|(_, alias)| alias.room == *id).map(|(alias, _)| alias.clone());
         let aliases = aliases.collect();
-        self.rooms.end(&room).await?;
-        Ok(aliases)
+        match self.known_room(id).await {
+            Ok(room) => self.rooms.end(&room).await?,
+            // Every room is open, and this one is none of them.
+            Err(Error::UnknownRoom) if self.closed_rooms() == 0 => return Err(Error::UnknownRoom),
+            Err(Error::UnknownRoom) => {
+                self.rooms.end_later(id).await?;
+                return Ok(Shredded { aliases, waits: true });
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(Shredded { aliases, waits: false })
+    }
+
+    /// Whether a room waits for a member to come, to be ended.
+    pub fn is_doomed(&self, id: &RoomId) -> Result<bool, Error> {
+        Ok(self.rooms.is_doomed(id)?)
+    }
+
+    /// Forgets a user in a room that is open or that anybody here may join, and that he has left: what he said and showed
+    /// of himself goes, and his name where no other server has ever been in the room. Whether the name went.
+    pub async fn erase_from_room(&self, id: &RoomId, user: &UserId) -> Result<bool, Error> {
+        let room = self.known_room(id).await?;
+        self.rooms.erase(&room, user).await.map_err(|error| match error {
+            rooms::Error::StillIn => Error::StillIn,
+            rooms::Error::UnknownUser => Error::UnknownUser,
+            error => error.into(),
+        })
+    }
+
+    fn closed_rooms(&self) -> usize {
+        self.journals.slots.count(SlotKind::Room).saturating_sub(self.rooms.all_open().len())
     }
 
     async fn known_room(&self, id: &RoomId) -> Result<Arc<Room>, Error> {

@@ -271,6 +271,40 @@ async fn an_account_that_is_forgotten_is_forgotten_or_not() {
 }
 
 #[tokio::test]
+async fn who_left_a_room_is_forgotten_in_it_or_not() {
+    let mut stage = scene(38).await;
+    let label = room(&mut stage).await;
+    stage.play(Step::Out { room: label, by: s("bo"), who: s("bo"), ban: false }).await;
+    let erase = Step::Erase { room: label, by: s("al"), who: s("bo") };
+    everywhere(&stage, &[], &erase).await;
+    stage.play(erase).await;
+    assert!(!stage.ghost.dead.is_empty(), "he had said something");
+    super::oracle::check(&stage.machine, &stage.ghost).await.unwrap();
+    // He may come again, as another member.
+    stage.play(Step::Invite { room: label, by: s("al"), who: s("bo") }).await;
+    stage.play(Step::Join { room: label, who: s("bo") }).await;
+    super::oracle::check(&stage.machine, &stage.ghost).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_room_that_is_ended_opens_for_nobody() {
+    let mut stage = scene(39).await;
+    let label = room(&mut stage).await;
+    let end = |by: &str, open| Step::Shred { room: label, by: s(by), open };
+    everywhere(&stage, &["bo", "di"], &end("al", true)).await;
+    everywhere(&stage, &[], &end("al", true)).await;
+    // While no member is there it waits for one.
+    stage.reboot().await;
+    everywhere(&stage, &[], &end("di", false)).await;
+    stage.play(end("di", false)).await;
+    everywhere(&stage, &[], &Step::Wake { name: s("cy") }).await;
+    stage.play(Step::Wake { name: s("cy") }).await;
+    let doomed = std::mem::take(&mut stage.ghost.doomed);
+    stage.ghost.dead.extend(doomed);
+    super::oracle::check(&stage.machine, &stage.ghost).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_last_account_takes_the_house_with_it() {
     let mut stage = Stage::new(27).await;
     let register = |name: &str| Step::Register { name: s(name), password: format!("{name} 1"), refresh: false };

@@ -16,6 +16,8 @@ pub(super) struct Ghost {
     /// Tokens of accounts that ended while they were cold: what is under the account's slot opens no more, their rows'
     /// outer seal still does.
     pub(super) blunted: BTreeSet<Credential>,
+    /// What lay in rooms that are to be ended when they open: dead then.
+    pub(super) doomed: BTreeSet<u32>,
     /// What must not open with anything.
     pub(super) dead: BTreeSet<u32>,
     /// What dies with the next generation of an account's vault.
@@ -51,7 +53,9 @@ pub(super) struct Room {
     pub(super) members: BTreeMap<String, bool>,
     /// What was said and not redacted.
     pub(super) said: BTreeSet<u32>,
-    /// What was redacted: it is served no more.
+    /// What its state says or said before, and was not redacted.
+    pub(super) states: BTreeSet<u32>,
+    /// What was redacted: it is served no more, and dead once the room has been rewritten or has opened.
     pub(super) redacted: BTreeSet<u32>,
     /// What somebody said who is to be forgotten: it is served no more, and dead once the room has opened.
     pub(super) doomed: BTreeSet<u32>,
@@ -186,6 +190,22 @@ impl Ghost {
             }
             Step::Administer { name } => self.account(name).admin = true,
             Step::Report { fact, .. } => self.report(*fact),
+            Step::Send { .. }
+            | Step::State { .. }
+            | Step::Redact { .. }
+            | Step::Erase { .. }
+            | Step::Shred { .. }
+            | Step::Rewrite { .. } => self.say(step),
+        }
+        // Whoever acts in a room is a member who has opened it.
+        if !cut && let Some(room) = step.room().and_then(|label| self.rooms.get_mut(&label)) {
+            room.unlisted = false;
+        }
+    }
+
+    /// What the operation changes of what is said.
+    fn say(&mut self, step: &Step) {
+        match step {
             Step::Send { room, by, fact } => {
                 let room = self.room(*room);
                 room.said.insert(*fact);
@@ -195,17 +215,36 @@ impl Ghost {
             Step::State { room, fact, .. } => {
                 let room = self.room(*room);
                 room.state = Some(*fact);
+                room.states.insert(*fact);
                 room.all.insert(*fact);
             }
             Step::Redact { room, fact, .. } => {
                 let room = self.room(*room);
                 room.said.remove(fact);
+                room.states.remove(fact);
+                room.state.take_if(|state| state == fact);
                 room.redacted.insert(*fact);
             }
-        }
-        // Whoever acts in a room is a member who has opened it.
-        if !cut && let Some(room) = step.room().and_then(|label| self.rooms.get_mut(&label)) {
-            room.unlisted = false;
+            Step::Erase { room, who, .. } => {
+                let room = self.room(*room);
+                let his: BTreeSet<u32> = room.said.iter().copied().filter(|fact| room.by[fact] == *who).collect();
+                room.said.retain(|fact| !his.contains(fact));
+                room.redacted.extend(&his);
+                self.dead.extend(his);
+            }
+            Step::Shred { room, open, .. } => {
+                let all = self.rooms.remove(room).unwrap().all;
+                if *open {
+                    self.dead.extend(all);
+                } else {
+                    self.doomed.extend(all);
+                }
+            }
+            Step::Rewrite { rooms } => {
+                let redacted = rooms.iter().flat_map(|room| self.rooms[room].redacted.iter().copied());
+                self.dead.extend(redacted);
+            }
+            _ => {}
         }
     }
 

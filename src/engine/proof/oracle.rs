@@ -137,9 +137,11 @@ async fn everybody_comes(machine: &Machine, ghost: &Ghost) -> Result<(), String>
     if let Some(fact) = ghost.reports.keys().find(|fact| !listed.contains(*fact)) {
         return Err(format!("I1 the report {fact} is not shown"));
     }
-    // Who is to be forgotten is forgotten by the rooms that opened.
+    // Who is to be forgotten is forgotten by the rooms that opened, and what was redacted is gone from them.
     let opened = ghost.rooms.iter().filter(|(label, _)| open.iter().any(|open| label_of(open) == Some(**label)));
-    let doomed: BTreeSet<u32> = opened.flat_map(|(_, room)| room.doomed.iter().copied()).collect();
+    let mut doomed: BTreeSet<u32> = opened.flat_map(|(_, room)| room.doomed.union(&room.redacted).copied()).collect();
+    // Everybody has come, so that rooms which were to be ended have been opened.
+    doomed.extend(&ghost.doomed);
     if !doomed.is_empty() {
         drop((engine, open));
         machine.cut();

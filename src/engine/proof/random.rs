@@ -132,6 +132,13 @@ fn choose(stage: &mut Stage, dice: &Dice) -> Option<Step> {
     }
 }
 
+/// The rooms that are open.
+fn opened(stage: &Stage) -> Vec<u32> {
+    let mut labels: Vec<u32> = stage.engine.rooms.all_open().iter().filter_map(|room| label_of(room)).collect();
+    labels.sort_unstable();
+    labels
+}
+
 fn in_room(stage: &Stage, dice: &Dice, label: u32, fact: u32, names: &[String]) -> Option<Step> {
     let room = &stage.ghost.rooms[&label];
     let joined: Vec<String> =
@@ -145,13 +152,20 @@ fn in_room(stage: &Stage, dice: &Dice, label: u32, fact: u32, names: &[String]) 
     if room.behind.contains(&by) {
         return None;
     }
-    match dice.0.below(13) {
+    match dice.0.below(15) {
         0..=2 => Some(Step::Send { room: label, by, fact }),
         3 => Some(Step::State { room: label, by: founder?, fact }),
         4 => {
-            let said: Vec<u32> = room.said.iter().copied().collect();
+            let said: Vec<u32> = room.said.union(&room.states).copied().collect();
             Some(Step::Redact { room: label, by: founder?, fact: *dice.pick(&said)? })
         }
+        13 => Some(Step::Rewrite { rooms: opened(stage) }),
+        14 if dice.one_in(2) => {
+            let spoke = |name: &String| room.said.iter().any(|fact| room.by[fact] == *name);
+            let gone: Vec<String> = outside.into_iter().filter(spoke).collect();
+            Some(Step::Erase { room: label, by, who: dice.pick(&gone)?.clone() })
+        }
+        14 if dice.one_in(3) => Some(Step::Shred { room: label, by, open: true }),
         5 | 6 => {
             let by = if room.guarded { founder? } else { by };
             Some(Step::Invite { room: label, by, who: dice.pick(&outside)?.clone() })

@@ -1,8 +1,8 @@
 //! Where steps run on the real engine, and the power that can be cut meanwhile.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use ruma::{CanonicalJsonObject, OwnedUserId, RoomVersionId, UserId};
+use ruma::{CanonicalJsonObject, OwnedRoomId, OwnedUserId, RoomVersionId, UserId};
 
 use super::{ghost::Ghost, oracle, step::Step};
 use crate::{
@@ -20,6 +20,8 @@ pub(super) struct Stage {
     pub(super) engine: Arc<Engine>,
     pub(super) ghost: Ghost,
     facts: u32,
+    /// The ids of rooms by their labels.
+    ids: BTreeMap<u32, OwnedRoomId>,
 }
 
 /// How a step ended.
@@ -41,7 +43,7 @@ impl Stage {
         let machine = Machine::new(seed);
         let engine = machine.start().await;
         engine.open_epochs().await.unwrap();
-        Self { machine, engine, ghost: Ghost::default(), facts: 0 }
+        Self { machine, engine, ghost: Ghost::default(), facts: 0, ids: BTreeMap::new() }
     }
 
     /// The same disk on another machine that has just been started.
@@ -49,7 +51,7 @@ impl Stage {
         let machine = self.machine.copy(seed);
         machine.cut();
         let engine = machine.start().await;
-        Self { machine, engine, ghost: self.ghost.clone(), facts: self.facts }
+        Self { machine, engine, ghost: self.ghost.clone(), facts: self.facts, ids: self.ids.clone() }
     }
 
     pub(super) fn fact(&mut self) -> u32 {
@@ -78,11 +80,13 @@ impl Stage {
         let fuse = self.machine.backend.fuse();
         if !fuse.blown() {
             fuse.reset();
+            let open = self.engine.rooms.all_open();
+            self.ids.extend(open.iter().filter_map(|room| Some((label_of(room)?, room.id.clone()))));
             self.ghost.apply(step, outcome.map_err(|error| format!("{step:?} was refused: {error}"))?, false);
             return Ok(End::Done);
         }
         self.reboot().await;
-        let upkeep = matches!(step, Step::Generation { .. } | Step::Wake { .. });
+        let upkeep = matches!(step, Step::Generation { .. } | Step::Rewrite { .. } | Step::Wake { .. });
         let (mut old, mut new) = (self.ghost.clone(), self.ghost.clone());
         old.miss(step);
         let acknowledged = outcome.is_ok() && !upkeep;
@@ -133,12 +137,16 @@ impl Stage {
             Step::Create { by, .. } | Step::Invite { by, .. } | Step::Out { by, .. } | Step::Access { by, .. } => {
                 Some(by)
             }
-            Step::Send { by, .. } | Step::State { by, .. } | Step::Redact { by, .. } => Some(by),
+            Step::Send { by, .. }
+            | Step::State { by, .. }
+            | Step::Redact { by, .. }
+            | Step::Erase { by, .. }
+            | Step::Shred { by, .. } => Some(by),
             Step::Join { who, .. } | Step::Knock { who, .. } => Some(who),
             // The house must be awake.
             Step::Register { .. } | Step::Lock { .. } | Step::Administer { .. } => self.ghost.accounts.keys().next(),
             Step::Login { name, .. } => self.ghost.accounts[name].pending.as_ref().map(|_| name),
-            Step::Generation { .. } | Step::Wake { .. } => None,
+            Step::Generation { .. } | Step::Rewrite { .. } | Step::Wake { .. } => None,
         };
         if let Some(name) = name.cloned() {
             self.come(&name).await?;
@@ -183,6 +191,31 @@ impl Stage {
         let back = back.map_err(|error| format!("I5 {name} after a reset: {error}"))?;
         self.ghost.accounts.get_mut(name).unwrap().tokens.extend(durable(&back));
         Ok(back.session.account)
+    }
+
+    /// Carries out what takes something off the disk.
+    async fn forget(&self, step: &Step) -> Result<(), String> {
+        let engine = &self.engine;
+        let open = |name: &str| engine.accounts.open(&user(name)).ok_or_else(|| format!("{name} is not open"));
+        match step {
+            Step::Rewrite { .. } => engine.rewrite_redacted().await,
+            Step::Erase { room, by, who } => {
+                let room = reach(engine, *room, &open(by)?).await?;
+                engine.erase_from_room(&room.id, &user(who)).await.map_err(text)?;
+            }
+            Step::Shred { room, by, open: true } => {
+                let room = reach(engine, *room, &open(by)?).await?;
+                engine.shred_room(&room.id).await.map_err(text)?;
+            }
+            Step::Shred { room, by, open: false } => {
+                // He is in none of it, and knows its id.
+                assert!(open(by)?.view().rooms.is_empty());
+                let shredded = engine.shred_room(&self.ids[room]).await.map_err(text)?;
+                assert!(shredded.waits);
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     async fn perform(&mut self, step: &Step) -> Result<Vec<String>, String> {
@@ -239,6 +272,7 @@ impl Stage {
                 open(name)?.vault.change(&engine.journals, |_| vec![change]).await.map_err(text)?;
             }
             Step::Generation { .. } => engine.renew().await,
+            Step::Rewrite { .. } | Step::Erase { .. } | Step::Shred { .. } => self.forget(step).await?,
             Step::Deactivate { name, erase, .. } => engine.deactivate(&user(name), *erase).await.map_err(text)?,
             Step::Wake { name } => drop(self.come(name).await?),
             Step::Create { by, label, public, invite } => found(&engine, &open(by)?, *label, *public, invite).await?,
@@ -329,14 +363,15 @@ fn state(room: &Room, by: &str, fact: u32) -> Draft {
     Draft::state(&room.id, &user(by), STATE, "", content)
 }
 
-/// The redaction of what `fact` was said in.
+/// The redaction of what `fact` was said in, or of the state that says it.
 fn redaction(room: &Room, by: &str, fact: u32) -> Draft {
-    let body = format!("fact-{fact}");
+    let text = format!("fact-{fact}");
     let view = room.view();
-    let said = view
-        .timeline
-        .iter()
-        .find(|entry| view.whole(entry).and_then(|whole| whole.face().content_str("body")).as_ref() == Some(&body));
+    let said = view.timeline.iter().find(|entry| {
+        let Some(whole) = view.whole(entry) else { return false };
+        let field = |name| whole.face().content_str(name);
+        field("body").or_else(|| field("text")).as_ref() == Some(&text)
+    });
     let redacts = said.map(crate::rooms::Entry::id);
     Draft { redacts, ..Draft::message(&room.id, &user(by), "m.room.redaction", CanonicalJsonObject::new()) }
 }

@@ -122,6 +122,22 @@ pub(super) enum Step {
         by: String,
         fact: u32,
     },
+    /// An administrator has a room forget somebody who has left it.
+    Erase {
+        room: u32,
+        by: String,
+        who: String,
+    },
+    /// An administrator ends a room, while `by`, who is in it, is open; or while it is closed.
+    Shred {
+        room: u32,
+        by: String,
+        open: bool,
+    },
+    /// Upkeep takes what was redacted off the disk, in the rooms that are open.
+    Rewrite {
+        rooms: Vec<u32>,
+    },
 }
 
 impl Step {
@@ -136,7 +152,8 @@ impl Step {
             | Self::Restrict { room, .. }
             | Self::Send { room, .. }
             | Self::State { room, .. }
-            | Self::Redact { room, .. } => Some(*room),
+            | Self::Redact { room, .. }
+            | Self::Erase { room, .. } => Some(*room),
             _ => None,
         }
     }

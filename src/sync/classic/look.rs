@@ -28,7 +28,7 @@ use crate::{
     journal::Position,
     push::Counters,
     rooms::{
-        Room, Rooms, View,
+        Room, Rooms, View, farewell,
         show::{Sight, Viewer},
         summary::summary,
     },
@@ -361,7 +361,7 @@ impl Look<'_> {
         seen.point.rooms.remove(id);
         self.counters.forget(self.user(), id);
         if told && self.filter.wants(id) {
-            let event = parts::farewell(id, self.user(), self.now);
+            let event = farewell(id, self.user(), self.now);
             let events = serde_json::value::to_raw_value(&event).into_iter().collect();
             let timeline = Timeline { events, ..Timeline::default() };
             seen.answer.rooms.leave.insert(id.clone(), Left { timeline, ..Left::default() });
