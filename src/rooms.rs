@@ -13,6 +13,7 @@ mod entry;
 mod erase;
 mod error;
 mod farewell;
+mod forget;
 mod found;
 mod gone;
 mod hall;
@@ -29,6 +30,7 @@ mod reading;
 pub mod relations;
 mod rewrite;
 mod room;
+mod roots;
 mod rotate;
 mod row;
 mod rules;
@@ -57,6 +59,7 @@ pub use self::{
     read::thread_of,
     reading::Reading,
     room::Room,
+    roots::Root,
     timeline::Timeline,
     token::{PageToken, TreeToken},
     view::{Receipt, Transaction, View},

@@ -243,7 +243,7 @@ fn read_tags(vault: &VaultLedger, room: &RoomId) -> Map<String, Value> {
 fn fully_read(services: &Services, vault: &VaultLedger, room: OwnedRoomId) -> Option<Value> {
     let open = services.engine.rooms.find(&room);
     let mark = vault.read.get(&ReadKey { room, kind: ReadKind::Fully, thread: None })?;
-    let served = open.and_then(|open| open.view().served(&mark.event, mark.position));
+    let served = open.and_then(|open| open.view().served(&mark.event, mark.position, None));
     Some(json!({ "event_id": served.as_ref().unwrap_or(&mark.event) }))
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ruma::{
-    RoomId, UInt,
+    EventId, OwnedEventId, RoomId, UInt,
     api::{
         Direction,
         client::{
@@ -24,8 +24,9 @@ use crate::{
     journal::Position,
     rooms::{
         Entry, Error as RoomError, View,
+        core::StateMap,
         history::{MAX_PAGE, Span, around, at_time, members_of, page_of, passes, seen},
-        show::{Viewer, as_it_stands, show, show_state},
+        show::{Viewer, as_it_stands, show, show_expired_root, show_state},
     },
 };
 
@@ -84,6 +85,33 @@ impl<'a> Shower<'a> {
     /// Nothing when what the event says is gone.
     pub(super) fn entry<T>(&self, entry: &Entry) -> Option<Raw<T>> {
         show(self.view, entry, &self.viewer, self.now, Shape::Full).map(Raw::from_json)
+    }
+
+    /// The event of an id, where there is something to show of it: it lives, or it is the root of a thread that does, or
+    /// part of the state that its reader is told.
+    pub(super) fn event<T>(&self, id: &EventId, state: &StateMap) -> Option<Raw<T>> {
+        if let Some(entry) = seen(self.view, self.viewer.user, id) {
+            return self.entry(entry);
+        }
+        if self.view.holds(id) {
+            return None;
+        }
+        let expired = || state.find_id(id).map(|event| self.state(event));
+        self.root(id).or_else(expired)
+    }
+
+    /// The root of a thread that has expired.
+    fn root<T>(&self, id: &EventId) -> Option<Raw<T>> {
+        show_expired_root(self.view, id, &self.viewer, self.now, Shape::Full).map(Raw::from_json)
+    }
+
+    /// The roots of threads.
+    pub(super) fn roots<T>(&self, ids: &[OwnedEventId]) -> Vec<Raw<T>> {
+        let root = |id: &OwnedEventId| match self.view.entry(id) {
+            Some(entry) => self.entry(entry),
+            None => self.root(id),
+        };
+        ids.iter().filter_map(root).collect()
     }
 
     pub(super) fn entries<T>(&self, entries: &[Entry]) -> Vec<Raw<T>> {
@@ -179,9 +207,9 @@ async fn get_one_event(
     let (body, session) = (&request.body, &request.session);
     // Whoever may not see an event is not told whether its room is there.
     let hide = |error| if error == RoomError::NotJoined { RoomError::UnknownEvent } else { error };
-    let view = services.engine.rooms.readable(&body.room_id, session.account()).await.map_err(hide)?.view;
-    let entry = seen(&view, &session.user_id, &body.event_id).ok_or(RoomError::UnknownEvent)?;
-    let shown = Shower::new(&services, &view, session).entry(entry).ok_or(RoomError::UnknownEvent)?;
+    let reading = services.engine.rooms.readable(&body.room_id, session.account()).await.map_err(hide)?;
+    let shown = Shower::new(&services, &reading.view, session).event(&body.event_id, &reading.state());
+    let shown = shown.ok_or(RoomError::UnknownEvent)?;
     Ok(get_event::Response::new(shown))
 }
 

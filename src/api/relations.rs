@@ -136,7 +136,7 @@ async fn get_threads(services: Arc<Services>, request: Ruma<threads::Request>) -
         from,
         bounded(body.limit.unwrap_or(UInt::from(PAGE))).min(MAX_FEW),
     );
-    let mut response = threads::Response::new(Shower::new(&services, &view, session).entries(&page.chunk));
+    let mut response = threads::Response::new(Shower::new(&services, &view, session).roots(&page.roots));
     response.next_batch = page.end.map(|end| rooms.page_token(&body.room_id, end));
     Ok(response)
 }

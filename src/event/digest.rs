@@ -24,6 +24,12 @@ impl EventKey {
         (length == 32).then(|| bytes.first_chunk().map(|bytes| Self(*bytes))).flatten()
     }
 
+    /// A key that no event has: made from an id and for a `purpose`.
+    #[must_use]
+    pub fn derived(purpose: &'static str, of: &EventId) -> Self {
+        Self(blake3::derive_key(purpose, of.as_bytes()))
+    }
+
     /// The id.
     #[must_use]
     pub fn id(self) -> OwnedEventId {

@@ -12,7 +12,7 @@ use crate::{
         slots::{Change, SlotId, SlotKind},
     },
     secret::Key,
-    store::{Batch, Partition},
+    store::{Batch, Class, Partition},
 };
 
 /// What a keep rebuilds: a value that changes only by [`Ledger::Change`]s.
@@ -273,6 +273,19 @@ impl<L: Ledger> Owner<L> {
     pub fn reached(&self, stream: Stream) -> Position {
         let newest = self.windows.iter().rev().find(|window| window.record.stream == stream);
         newest.map_or(Position::START, Window::newest)
+    }
+
+    /// The class of the window that `position` lies in; `None` when its rows are dead.
+    #[must_use]
+    pub fn class_at(&self, journals: &Journals, position: Position) -> Option<Class> {
+        let window = self.windows.iter().find(|window| window.holds(position))?;
+        lives(journals, window).then_some(window.record.partition.class)
+    }
+
+    /// The place of the first entry of the next window: behind everything that was ever written.
+    #[must_use]
+    pub fn next_window(&self) -> Position {
+        Position::new(self.next_serial, 0)
     }
 
     /// Whether some window has enough single rows for a pack.

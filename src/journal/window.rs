@@ -32,6 +32,12 @@ impl Position {
         Self((u64::from(serial) << 32) | (index & 0xffff_ffff))
     }
 
+    /// The place of the first entry of the window that this one lies in.
+    #[must_use]
+    pub fn window(self) -> Self {
+        Self::new(self.serial(), 0)
+    }
+
     /// The serial of the window it lies in.
     #[must_use]
     pub fn serial(self) -> u32 {

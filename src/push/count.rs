@@ -292,7 +292,7 @@ impl Unread {
         self.events.extend(fresh.into_iter().rev());
         self.judged = view.end();
         // What was read stays read, and what expired is nobody's unread event.
-        let oldest = view.timeline.front().map_or(Position::START, |entry| entry.position);
+        let oldest = view.start();
         self.events.retain(|item| item.position >= oldest && !marks.covers(item.position, item.thread.as_deref()));
         let surplus = self.events.len().saturating_sub(MOST_UNREAD);
         self.events.drain(..surplus);
@@ -300,7 +300,7 @@ impl Unread {
 
     fn tally(&self, marks: &Marks<'_>, view: &View) -> Counts {
         let mut counts = Counts::default();
-        let oldest = view.timeline.front().map_or(Position::START, |entry| entry.position);
+        let oldest = view.start();
         for item in self.events.iter().filter(|item| item.position >= oldest) {
             if marks.covers(item.position, item.thread.as_deref()) {
                 continue;

@@ -12,7 +12,10 @@ use crate::{
         vault::{Thread, VaultChange, VaultLedger},
     },
     journal::{self, Journals, Position},
-    rooms::{Room, history::seen},
+    rooms::{
+        Room,
+        history::{knows_thread, seen},
+    },
 };
 
 /// Threads that one account may follow or have followed.
@@ -43,7 +46,7 @@ pub enum Error {
 /// # Errors
 /// [`Error::Unknown`] for an event its user may not see.
 pub fn subscription(account: &Account, room: &Room, root: &EventId) -> Result<Option<Thread>, Error> {
-    seen(&room.view(), &account.user_id, root).ok_or(Error::Unknown)?;
+    knows_thread(&room.view(), &account.user_id, root).then_some(()).ok_or(Error::Unknown)?;
     let known = account.view().threads.get(&(room.id.clone(), root.to_owned())).map(|known| known.value.clone());
     Ok(known.filter(|thread| thread.subscribed))
 }
@@ -61,7 +64,7 @@ pub async fn subscribe(
 ) -> Result<(), Error> {
     let view = room.view();
     let user = &account.user_id;
-    seen(&view, user, root).ok_or(Error::Unknown)?;
+    knows_thread(&view, user, root).then_some(()).ok_or(Error::Unknown)?;
     let cause = match because {
         None => None,
         Some(id) => {
@@ -88,7 +91,7 @@ pub async fn subscribe(
 /// [`Error::Unknown`] for an event its user may not see.
 pub async fn unsubscribe(account: &Account, journals: &Journals, room: &Room, root: &EventId) -> Result<(), Error> {
     let view = room.view();
-    seen(&view, &account.user_id, root).ok_or(Error::Unknown)?;
+    knows_thread(&view, &account.user_id, root).then_some(()).ok_or(Error::Unknown)?;
     let place = (room.id.clone(), root.to_owned());
     let decide = |vault: &VaultLedger| {
         let known = vault.threads.get(&place).map(|known| &known.value).filter(|known| known.subscribed);
@@ -147,11 +150,11 @@ pub fn page(vault: &VaultLedger, since: Option<u64>, from: Option<&str>, most: u
     Page { threads, end }
 }
 
-/// The threads of a vault whose roots are gone: nobody can ask about them any more.
+/// The threads of a vault of which nothing is left: nobody can ask about them any more.
 #[must_use]
 pub fn gone(vault: &VaultLedger, room: &Room) -> Vec<VaultChange> {
     let view = room.view();
-    let gone = vault.threads.keys().filter(|(of, root)| *of == room.id && !view.holds(root));
+    let gone = vault.threads.keys().filter(|(of, root)| *of == room.id && !view.has_any_of(root));
     gone.map(|(room, root)| VaultChange::Thread(room.clone(), root.clone(), None)).collect()
 }
 

@@ -192,6 +192,13 @@ impl Heads {
     }
 }
 
+impl Heads {
+    /// Those that some entry uses.
+    pub(super) fn in_use(&self) -> Self {
+        Self(self.0.iter().filter(|head| Arc::strong_count(head) > 1).cloned().collect())
+    }
+}
+
 /// A table from anything hashed to the number of an entry, in eight bytes each; who asks compares the entry itself.
 pub(super) struct Tags {
     table: HashTable<(u32, u32)>,
@@ -215,6 +222,16 @@ impl Tags {
     pub(super) fn find(&self, of: &impl Hash, mut fits: impl FnMut(u32) -> bool) -> Option<u32> {
         let tag = self.tag(of);
         self.table.find(spread(tag), |(known, number)| *known == tag && fits(*number)).map(|(_, number)| *number)
+    }
+
+    /// The same table without the numbers before `first`.
+    pub(super) fn starting(&self, first: u32) -> Self {
+        let kept = || self.table.iter().filter(|(_, number)| *number >= first);
+        let mut table = HashTable::with_capacity(kept().count());
+        for (tag, number) in kept() {
+            table.insert_unique(spread(*tag), (*tag, *number), |(tag, _)| spread(*tag));
+        }
+        Self { table, hasher: self.hasher.clone() }
     }
 
     fn tag(&self, of: &impl Hash) -> u32 {
@@ -255,5 +272,8 @@ mod tests {
             assert!(found.contains(&value) && found.contains(&(value + 2500)));
         }
         assert_eq!(tags.find(&9999_u32, |number| number % 2500 == 9999), None);
+        let later = tags.starting(2600);
+        assert_eq!(later.find(&99_u32, |number| number == 2599), None);
+        assert_eq!(later.find(&100_u32, |number| number == 2600), Some(2600));
     }
 }

@@ -69,14 +69,14 @@ impl Rooms {
     }
 
     /// Reads an open room from the disk again: every event in memory may name somebody whom the disk has forgotten.
-    fn read_again(&self, room: &Room, writer: &mut Writer) -> Result<(), Error> {
+    pub(super) fn read_again(&self, room: &Room, writer: &mut Writer) -> Result<(), Error> {
         let ledger = &writer.owner.ledger;
         let (version, rules) = (ledger.version.clone(), (*ledger.rules).clone());
         let empty = RoomLedger::empty(self.policy.server_name.clone(), room.id.clone(), version, rules);
         let owner = Owner::load(&self.journals, writer.owner.identity().clone(), empty)?;
         let owner = owner.ok_or(journal::Error::Broken)?;
         let bodies = Arc::clone(&writer.view.bodies);
-        *writer = Room::open(&self.journals, owner)?.into_writer();
+        *writer = self.open_owner(owner)?.into_writer();
         // Who reads beside the writer goes on reading, from where the rows lie now.
         bodies.rearrange(writer.owner.arranged(), writer.owner.shelf(Stream::Timeline));
         writer.view.bodies = bodies;

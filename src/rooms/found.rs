@@ -1,6 +1,6 @@
 //! Founding a room: its events, one checkpoint, one slot commit (keys.md §2, "create room").
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use ruma::{OwnedRoomId, RoomVersionId, events::room::member::MembershipState};
 
@@ -9,7 +9,7 @@ use super::{
     core::Access,
     entry::Tags,
     hall::Rooms,
-    ledger::{Confirmed, RoomChange, RoomLedger},
+    ledger::{Confirmed, LowWater, RoomChange, RoomLedger},
     room::{Room, Writer},
     summary::stripped_state,
     view::View,
@@ -45,11 +45,12 @@ impl Rooms {
         let (id, drafts) = self.name(id, drafts, &rules)?;
         let mut ledger = RoomLedger::empty(self.policy.server_name.clone(), id.clone(), version, rules);
         ledger.generation = 1;
-        let view = View::empty(&ledger, Some(self.journals.clone()));
+        ledger.low = Some(LowWater::of(self.policy.messages.lifetime()));
+        let view = View::empty(&ledger, Some(self.journals.clone()), self.policy.messages.lifetime());
         let identity = Identity { kind: SlotKind::Room, slot, key: key.clone() };
         let mut batch = Batch::default();
         let (owner, change) = Owner::create(&self.journals, identity, ledger, &mut batch)?;
-        let mut writer = Writer { owner, view, transactions: Tags::default(), mailed: BTreeSet::new(), gone: false };
+        let mut writer = Writer::new(owner, view, Tags::default());
         for draft in drafts {
             let made = match draft {
                 Named::Made(event) => self.describe(&mut writer, event, None)?,
@@ -81,9 +82,8 @@ impl Rooms {
         self.journals.store.commit(batch).await?;
         self.journals.slots.commit(vec![change]).await?;
 
-        let Writer { mut owner, view, transactions, .. } = writer;
-        owner.settle();
-        let room = Arc::new(Room::assemble(owner, view, transactions));
+        writer.owner.settle();
+        let room = Arc::new(Room::assemble(writer));
         self.enter(&room);
         self.spread(&room, &Access::Invite).await;
         for (user, membership) in self.local_members(&room.view()) {

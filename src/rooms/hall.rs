@@ -259,10 +259,15 @@ impl Rooms {
             let rules = rules_of(&version).ok_or(Error::UnsupportedVersion)?;
             let empty = RoomLedger::empty(self.policy.server_name.clone(), id.to_owned(), version, rules);
             if let Some(owner) = Owner::load(&self.journals, identity, empty)? {
-                return Ok(Arc::new(Room::open(&self.journals, owner)?));
+                return Ok(Arc::new(self.open_owner(owner)?));
             }
         }
         Err(Error::UnknownRoom)
+    }
+
+    /// Opens a loaded room, without what has expired meanwhile.
+    pub(super) fn open_owner(&self, owner: Owner<RoomLedger>) -> Result<Room, Error> {
+        Ok(Room::open(&self.journals, owner, self.policy.messages.lifetime(), self.clock.now())?)
     }
 
     /// Opens every room of an account that has come, and brings vault and rooms into step (keys.md §1, M7, M14).

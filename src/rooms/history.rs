@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use ruma::{EventId, UserId};
+use ruma::{EventId, OwnedEventId, UserId};
 
 use super::{
     Entry, View,
@@ -180,33 +180,54 @@ fn cut(mut entries: Vec<Entry>, span: Span) -> Page {
     Page { chunk: entries, start: start.unwrap_or(Position::START), end }
 }
 
-/// A page of thread roots, the thread with the newest event first; `from` and the page's gaps stand for those newest events.
+/// A page of threads.
+pub struct Threads {
+    /// Their roots, which may have expired.
+    pub roots: Vec<OwnedEventId>,
+    /// The gap the next page starts at; none when there is nothing more.
+    pub end: Option<Position>,
+}
+
+/// A page of threads, the one with the newest event first; `from` and the page's gaps stand for those newest events.
 #[must_use]
-pub fn threads(view: &View, user: &UserId, participated: bool, from: Option<Position>, limit: usize) -> Page {
+pub fn threads(view: &View, user: &UserId, participated: bool, from: Option<Position>, limit: usize) -> Threads {
     let sight = Sight::of(view, user);
-    let mut found: Vec<(Position, Entry)> = Vec::new();
-    for root in view.parents() {
+    let mut found: Vec<(Position, EventKey)> = Vec::new();
+    for (key, sender) in view.parents() {
         let in_thread = |child: &&Entry| {
             child.relation().is_some_and(|relation| relation.target("m.thread").is_some())
                 && sight.allows(view.index_of(child.position), child)
         };
-        let Some(latest) = view.children(root.key()).rev().find(in_thread) else { continue };
-        if !sight.allows(view.index_of(root.position), root) {
+        let Some(latest) = view.children(key).rev().find(in_thread) else { continue };
+        let hidden = |root: &Entry| !sight.allows(view.index_of(root.position), root);
+        if view.entry(&key.id()).is_some_and(hidden) {
             continue;
         }
         let took_part = |child: &Entry| child.sender() == user && in_thread(&child);
-        if participated && root.sender() != user && !view.children(root.key()).any(took_part) {
+        if participated && sender != user && !view.children(key).any(took_part) {
             continue;
         }
         if from.is_none_or(|from| latest.position < from) {
-            found.push((latest.position, root.clone()));
+            found.push((latest.position, key));
         }
     }
     found.sort_by_key(|(latest, _)| std::cmp::Reverse(*latest));
     let limit = limit.clamp(1, MAX_PAGE);
     let end = found.get(limit).map(|_| found[limit - 1].0);
-    let start = from.unwrap_or_else(|| view.end());
-    Page { chunk: found.into_iter().take(limit).map(|(_, root)| root).collect(), start, end }
+    Threads { roots: found.into_iter().take(limit).map(|(_, root)| root.id()).collect(), end }
+}
+
+/// Whether `user` may know of a thread under `id`: he may see that event, or it has expired and he sees some of its
+/// thread.
+#[must_use]
+pub fn knows_thread(view: &View, user: &UserId, id: &EventId) -> bool {
+    let sight = Sight::of(view, user);
+    let sees = |entry: &Entry| sight.allows(view.index_of(entry.position), entry);
+    match (view.entry(id), EventKey::of(id)) {
+        (Some(entry), _) => sees(entry),
+        (None, Some(key)) => view.expired_root(key).is_some() && view.children(key).any(sees),
+        (None, None) => false,
+    }
 }
 
 /// The event closest to a time: the first at or after it, or the last at or before it.

@@ -2,7 +2,7 @@
 //!
 //! State events lie in it concealed, so that the roster is the only place that names anybody.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use imbl::{OrdMap, OrdSet};
 use ruma::{
@@ -15,7 +15,7 @@ use crate::{
     clock::Timestamp,
     event::{Event, rules_of},
     house::{PublicRoom, set},
-    journal::{Error, Ledger},
+    journal::{Error, Ledger, Position},
     pseudonym::{MemberId, Roster, conceal, reveal},
     seal::slots::SlotId,
 };
@@ -43,6 +43,8 @@ pub struct RoomLedger {
     pub tips: Vec<OwnedEventId>,
     /// The depth of the deepest of them.
     pub depth: u64,
+    /// Up to where events have expired, and how long they lived when that was written last.
+    pub low: Option<LowWater>,
     /// Redacted events whose windows have not been rewritten yet.
     pub marks: OrdSet<OwnedEventId>,
     /// Keys of the restricted rooms this room admits to.
@@ -60,6 +62,31 @@ pub struct Confirmed {
     /// The account's life.
     #[serde(rename = "s")]
     pub slot: SlotId,
+}
+
+/// Where a room's memory begins.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LowWater {
+    /// Nothing before this place is served.
+    #[serde(rename = "p")]
+    pub position: Position,
+    /// The lifetime in force, in seconds; none where events do not expire.
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
+}
+
+impl LowWater {
+    /// That of a room in which nothing has expired yet.
+    #[must_use]
+    pub fn of(lifetime: Option<Duration>) -> Self {
+        Self { position: Position::START, seconds: lifetime.map(|lifetime| lifetime.as_secs()) }
+    }
+
+    /// The lifetime in force; none where events do not expire.
+    #[must_use]
+    pub fn lifetime(self) -> Option<Duration> {
+        self.seconds.map(Duration::from_secs)
+    }
 }
 
 /// A state event as it lies in the keep.
@@ -126,6 +153,9 @@ pub enum RoomChange {
         #[serde(rename = "d")]
         depth: u64,
     },
+    /// Events before this place have expired, under this lifetime.
+    #[serde(rename = "l")]
+    Low(LowWater),
     /// An event was redacted, or its window was rewritten.
     #[serde(rename = "x")]
     Mark(OwnedEventId, bool),
@@ -152,6 +182,7 @@ impl RoomLedger {
             last_ts: Timestamp(0),
             tips: Vec::new(),
             depth: 0,
+            low: None,
             marks: OrdSet::new(),
             admits: OrdMap::new(),
             notes: OrdMap::new(),
@@ -206,6 +237,10 @@ impl Ledger for RoomLedger {
             RoomChange::Heads { last_ts, tips, depth } => {
                 (self.last_ts, self.tips, self.depth) = (Timestamp(last_ts), tips, depth);
             }
+            RoomChange::Low(low) => {
+                let before = self.low.map_or(Position::START, |low| low.position);
+                self.low = Some(LowWater { position: low.position.max(before), ..low });
+            }
             RoomChange::Mark(event, true) => {
                 self.marks.insert(event);
             }
@@ -225,6 +260,7 @@ impl Ledger for RoomLedger {
         changes.extend(self.state.iter().map(|event| RoomChange::State(self.stored(event))));
         changes.push(RoomChange::Generation(self.generation));
         changes.push(RoomChange::Heads { last_ts: self.last_ts.0, tips: self.tips.clone(), depth: self.depth });
+        changes.extend(self.low.map(RoomChange::Low));
         changes.extend(self.marks.iter().map(|event| RoomChange::Mark(event.clone(), true)));
         changes.extend(self.admits.iter().map(|(room, entry)| RoomChange::Admits(room.clone(), Some(entry.clone()))));
         changes.extend(self.notes.iter().map(|(member, note)| RoomChange::Note(*member, Some(note.clone()))));

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use ruma::{EventId, OwnedEventId};
+use ruma::{EventId, OwnedEventId, UserId};
 
 use super::{
     Entry, Error,
     hall::Rooms,
     room::Room,
+    roots::root_key,
     view::{Receipt, View},
 };
 use crate::{
@@ -15,7 +16,8 @@ use crate::{
         Account,
         vault::{ReadKey, ReadKind, ReadMark, VaultChange, VaultLedger},
     },
-    event::receipt_ts,
+    event::{EventKey, receipt_ts},
+    journal::Position,
 };
 
 impl Rooms {
@@ -46,6 +48,7 @@ impl Rooms {
                 return Vec::new();
             }
             let mut changes = Vec::from_iter(surplus(vault, &key).map(|key| VaultChange::Read(key, None)));
+            changes.extend(dead_threads(vault, &key, &view).map(|key| VaultChange::Read(key, None)));
             changes.push(VaultChange::Read(key.clone(), Some(mark.clone())));
             changes
         };
@@ -113,6 +116,86 @@ fn surplus(vault: &VaultLedger, next: &ReadKey) -> Option<ReadKey> {
         of_kind.filter(|(key, _)| key.thread.as_deref().is_some_and(|thread| thread != MAIN)).collect();
     let oldest = threads.iter().min_by_key(|(_, mark)| mark.position).map(|(key, _)| (*key).clone());
     oldest.filter(|_| threads.len() >= MOST_THREADS)
+}
+
+/// The positions of the room and kind of `next` in threads of which nothing is left.
+fn dead_threads<'a>(vault: &'a VaultLedger, next: &'a ReadKey, view: &'a View) -> impl Iterator<Item = ReadKey> + 'a {
+    let from = ReadKey { thread: None, ..next.clone() };
+    let of_kind = vault.read.range(from..).take_while(move |(key, _)| key.room == next.room && key.kind == next.kind);
+    of_kind.filter(move |(key, _)| !view.has_thread_named(key.thread.as_deref())).map(|(key, _)| key.clone())
+}
+
+impl View {
+    /// Whether anything is left of a thread as receipts name it; the main timeline is always there.
+    pub(super) fn has_thread_named(&self, thread: Option<&str>) -> bool {
+        let Some(root) = thread.filter(|thread| *thread != MAIN) else { return true };
+        <&EventId>::try_from(root).is_ok_and(|root| self.has_any_of(root))
+    }
+
+    /// The event a read position is served on: the one named while it is served, else the newest of its thread at or
+    /// before the position.
+    #[must_use]
+    pub fn served_at(&self, event: &EventId, position: Position, thread: Option<&str>) -> Option<OwnedEventId> {
+        if self.holds(event) {
+            return Some(event.to_owned());
+        }
+        if position < self.low {
+            return None;
+        }
+        self.of_thread(thread).rev().find(|entry| entry.position <= position).map(Entry::id)
+    }
+
+    /// As [`View::served_at`], and where nothing is left of what was read, the oldest event of the thread.
+    #[must_use]
+    pub fn served(&self, event: &EventId, position: Position, thread: Option<&str>) -> Option<OwnedEventId> {
+        self.served_at(event, position, thread).or_else(|| self.of_thread(thread).next().map(Entry::id))
+    }
+
+    /// As [`View::served`], for a receipt of `reader` as he himself gets it: his clients take a room for unread in which
+    /// they find none. A message of somebody else that he has not read is not said to be read.
+    #[must_use]
+    pub fn served_to(
+        &self,
+        reader: &UserId,
+        event: &EventId,
+        position: Position,
+        thread: Option<&str>,
+    ) -> Option<OwnedEventId> {
+        self.served_at(event, position, thread).or_else(|| {
+            let oldest = self.of_thread(thread).next()?;
+            (!speaks_to(reader, oldest)).then(|| oldest.id())
+        })
+    }
+
+    /// The events that a receipt of this thread may stand on, oldest first: with none, every event.
+    fn of_thread<'a>(&'a self, thread: Option<&'a str>) -> Box<dyn DoubleEndedIterator<Item = &'a Entry> + 'a> {
+        match thread {
+            None => Box::new(self.timeline.iter()),
+            Some(MAIN) => Box::new(self.timeline.iter().filter(move |entry| thread_of(self, entry).is_none())),
+            Some(root) => {
+                let key = <&EventId>::try_from(root).ok().and_then(EventKey::of);
+                let children = key.into_iter().flat_map(move |key| self.children(key));
+                Box::new(children.filter(|child| root_key(child.relation()).is_some()))
+            }
+        }
+    }
+}
+
+/// Types of events by which people talk to each other.
+const SPEECH: [&str; 7] = [
+    "m.room.message",
+    "m.room.encrypted",
+    "m.sticker",
+    "m.poll.start",
+    "m.poll.end",
+    "org.matrix.msc3381.poll.start",
+    "org.matrix.msc3381.poll.end",
+];
+
+/// Whether an event is a message to `reader`: by somebody else, and no edit.
+fn speaks_to(reader: &UserId, entry: &Entry) -> bool {
+    let is_edit = entry.relation().is_some_and(|relation| relation.target("m.replace").is_some());
+    SPEECH.contains(&entry.kind()) && entry.sender() != reader && entry.redacted_by().is_none() && !is_edit
 }
 
 impl Room {

@@ -1,12 +1,13 @@
 //! An open room: one writer, and a view for readers who never wait for it.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     ops::{Deref, DerefMut},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use imbl::OrdMap;
@@ -22,11 +23,13 @@ use super::{
     entry::Tags,
     ledger::RoomLedger,
     notes::Notes,
+    roots::root_key,
     row::{Digested, Known, Row},
     typing::Typing,
     view::{Newest, View},
 };
 use crate::{
+    clock::Timestamp,
     event::{Digest, Event},
     house::PublicRoom,
     journal::{Error, Journals, Owner, Position, Stream},
@@ -73,6 +76,16 @@ pub(super) struct Writer {
     pub(super) mailed: BTreeSet<(MemberId, u32, SlotId)>,
     /// Set when the room was shredded while somebody waited for it.
     pub(super) gone: bool,
+    /// By which time the view has forgotten what had expired.
+    pub(super) hidden_at: Timestamp,
+}
+
+impl Writer {
+    /// The writer of a room that nobody shares yet.
+    pub(super) fn new(owner: Owner<RoomLedger>, view: View, transactions: Tags) -> Self {
+        let hidden_at = Timestamp(0);
+        Self { owner, view, transactions, mailed: BTreeSet::new(), gone: false, hidden_at }
+    }
 }
 
 /// The way to a room's one writer.
@@ -120,7 +133,7 @@ impl DerefMut for RoomWriting<'_> {
 }
 
 /// The state before the first row: what is current and did not come in the window, and what rows replaced.
-fn before(current: &StateMap, rows: &[(Position, Digest, Option<Arc<Event>>)]) -> StateMap {
+pub(super) fn before(current: &StateMap, rows: &[(Position, Digest, Option<Arc<Event>>)]) -> StateMap {
     let mut state = current.clone();
     for (_, digest, replaces) in rows.iter().rev() {
         match (&digest.state, replaces) {
@@ -135,10 +148,16 @@ fn before(current: &StateMap, rows: &[(Position, Digest, Option<Arc<Event>>)]) -
 }
 
 impl Room {
-    /// Opens a loaded room, reading its window.
-    pub(super) fn open(journals: &Journals, mut owner: Owner<RoomLedger>) -> Result<Self, Error> {
+    /// Opens a loaded room, reading its windows. Its events live for `lifetime`, where it asks for nothing else; what has
+    /// expired by `now` is left out.
+    pub(super) fn open(
+        journals: &Journals,
+        mut owner: Owner<RoomLedger>,
+        lifetime: Option<Duration>,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
         let mut rows = Vec::new();
-        let mut recent = VecDeque::new();
+        let (mut recent, mut roots) = (VecDeque::new(), BTreeMap::new());
         let mut transactions = Tags::default();
         let ledger = owner.ledger.clone();
         let mut known = Known::of(&ledger);
@@ -146,11 +165,14 @@ impl Room {
             if stream != Stream::Timeline {
                 return Ok(());
             }
-            let Digested { digest, content, transaction, replaces } =
+            let Digested { digest, content, transaction, replaces, root } =
                 Row::decode(&plain)?.digest(&ledger, &mut known)?;
             if let Some(transaction) = &transaction {
                 let number = u32::try_from(rows.len()).unwrap_or(u32::MAX);
                 transactions.put(&(&*digest.sender, &*digest.kind, transaction), number);
+            }
+            if let Some((key, root)) = root_key(digest.relation.as_ref()).zip(root) {
+                roots.insert(key, root);
             }
             recent.push_back(Body { content, transaction, arrived: None });
             if recent.len() > RECENT {
@@ -159,7 +181,9 @@ impl Room {
             rows.push((position, digest, replaces));
             Ok(())
         })?;
-        let mut view = View::empty(&owner.ledger, Some(journals.clone()));
+        let mut view = View::empty(&owner.ledger, Some(journals.clone()), lifetime);
+        // What lay in windows that are gone has expired.
+        view.low = rows.first().map_or_else(|| owner.next_window(), |(position, ..)| position.window());
         view.state = Arc::new(before(&owner.ledger.state, &rows));
         let older = rows.len() - recent.len();
         for (number, (position, digest, replaces)) in rows.into_iter().enumerate() {
@@ -170,15 +194,19 @@ impl Room {
         view.follow(&owner.ledger);
         // A redaction may have died before its target: the marks say what is not to be shown.
         owner.ledger.marks.iter().for_each(|marked| view.hide(marked));
-        let end = view.end();
-        let room = Self::assemble(owner, view, transactions);
+        view.keep_roots(roots);
+        let mut writer = Writer::new(owner, view, transactions);
+        writer.forget(journals, now, false);
+        let end = writer.view.end();
+        let room = Self::assemble(writer);
         // What lay on the disk was told by the process that wrote it.
         room.told.store(end.0, Ordering::Release);
         Ok(room)
     }
 
     /// Shares a room whose view is known.
-    pub(super) fn assemble(owner: Owner<RoomLedger>, view: View, transactions: Tags) -> Self {
+    pub(super) fn assemble(writer: Writer) -> Self {
+        let Writer { owner, view, .. } = &writer;
         view.bodies.arrange(owner.arranged(), || owner.shelf(Stream::Timeline));
         Self {
             id: owner.ledger.id.clone(),
@@ -193,10 +221,7 @@ impl Room {
             key: RwLock::new(owner.identity().key.clone()),
             marked: AtomicBool::new(!owner.ledger.marks.is_empty()),
             kept: RwLock::new(owner.ledger.admits.clone()),
-            writer: OneWriter {
-                writer: Mutex::new(Writer { owner, view, transactions, mailed: BTreeSet::new(), gone: false }),
-                stopped: AtomicBool::new(false),
-            },
+            writer: OneWriter { writer: Mutex::new(writer), stopped: AtomicBool::new(false) },
         }
     }
 

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::{
     bodies::Body,
     ledger::{RoomLedger, StoredEvent},
+    roots::{Root, StoredRoot},
     view::Transaction,
 };
 use crate::{
@@ -42,6 +43,9 @@ pub(super) struct Row {
     /// The state event it replaced: clients are shown the difference, and it dies with the row.
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub(super) replaced: Option<StoredEvent>,
+    /// Of an event in a thread: what will be left of the thread's root.
+    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+    root: Option<StoredRoot>,
 }
 
 /// What was read of a room so far, while it opens: each is in memory once.
@@ -82,10 +86,17 @@ pub(super) struct Digested {
     pub(super) content: Option<Box<str>>,
     pub(super) transaction: Option<Transaction>,
     pub(super) replaces: Option<Arc<Event>>,
+    /// What is known of the root of its thread.
+    pub(super) root: Option<Root>,
 }
 
 impl Row {
-    pub(super) fn new(event: StoredEvent, transaction: Option<&Transaction>, replaced: Option<StoredEvent>) -> Self {
+    pub(super) fn new(
+        event: StoredEvent,
+        transaction: Option<&Transaction>,
+        replaced: Option<StoredEvent>,
+        root: Option<StoredRoot>,
+    ) -> Self {
         let StoredEvent { id, text, verbatim } = event;
         Self {
             id,
@@ -94,6 +105,7 @@ impl Row {
             transaction: transaction.map(|transaction| transaction.id.clone()),
             device: transaction.map(|transaction| transaction.device.clone()),
             replaced,
+            root,
         }
     }
 
@@ -101,7 +113,8 @@ impl Row {
     pub(super) fn with(self, event: StoredEvent, replaced: Option<StoredEvent>, anonymous: bool) -> Self {
         let (transaction, device) = if anonymous { (None, None) } else { (self.transaction, self.device) };
         let StoredEvent { id, text, verbatim } = event;
-        Self { id, text, verbatim, transaction, device, replaced }
+        let root = self.root.filter(|_| !anonymous);
+        Self { id, text, verbatim, transaction, device, replaced, root }
     }
 
     /// The event as it is stored.
@@ -143,11 +156,12 @@ impl Row {
             Some(stored) => Some(known.find_or_read(&stored, ledger)?),
             None => None,
         };
+        let root = self.root.map(|root| root.reveal(ledger));
         let device = self.device.map(|device| known.device(device));
         let transaction = transaction(device, self.transaction);
         if let Some(event) = known.states.get(&self.id) {
             let (digest, content) = Digest::of(event).map_err(|_| Error::Malformed)?;
-            return Ok(Digested { digest, content, transaction, replaces });
+            return Ok(Digested { digest, content, transaction, replaces, root });
         }
         let json = reveal(&self.text, self.verbatim, &ledger.roster).map_err(|_| Error::Malformed)?;
         let read = Digest::read(self.id, &ledger.id, &json, &ledger.rules);
@@ -158,7 +172,7 @@ impl Row {
         if let Some(event) = &digest.state {
             known.states.insert(event.id().to_owned(), Arc::clone(event));
         }
-        Ok(Digested { digest, content, transaction, replaces })
+        Ok(Digested { digest, content, transaction, replaces, root })
     }
 }
 

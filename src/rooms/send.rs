@@ -11,6 +11,7 @@ use super::{
     hall::Rooms,
     ledger::{RoomChange, RoomLedger},
     room::{Room, Writer},
+    roots::{StoredRoot, root_key},
     row::{Row, primer},
     rules::check,
     view::{Newest, Transaction},
@@ -137,8 +138,11 @@ impl Rooms {
             .and_then(|state_key| writer.view.state.find(event.kind(), state_key))
             .filter(|replaced| replaced.id() != event.id())
             .cloned();
-        let row =
-            Row::new(stored.clone(), transaction.as_ref(), replaces.as_ref().map(|replaced| ledger.stored(replaced)));
+        let (digest, content) = Digest::of(&event)?;
+        let root = root_key(digest.relation.as_ref()).and_then(|key| writer.view.root(key));
+        let root = root.and_then(|root| StoredRoot::of(root, ledger));
+        let replaced = replaces.as_ref().map(|replaced| ledger.stored(replaced));
+        let row = Row::new(stored.clone(), transaction.as_ref(), replaced, root);
         let mut changes: Vec<RoomChange> =
             enrolled.into_iter().map(|(id, name)| RoomChange::Member(id, Some(name))).collect();
         if event.is_state() {
@@ -155,7 +159,6 @@ impl Rooms {
                 changes.push(RoomChange::State(ledger.stored(&crate::event::redact(current, &ledger.rules)?)));
             }
         }
-        let (digest, content) = Digest::of(&event)?;
         Ok(Made { event, changes, replaces, digest, content, plain: row.encode()?, transaction })
     }
 
@@ -190,7 +193,7 @@ impl Rooms {
     pub(super) fn show(&self, writer: &mut Writer, made: Made, position: crate::journal::Position) {
         let Made { event, replaces, transaction, digest, content, .. } = made;
         if let Some(transaction) = &transaction {
-            let number = u32::try_from(writer.view.timeline.len()).unwrap_or(u32::MAX);
+            let number = writer.view.next_number();
             writer.transactions.put(&(event.sender(), event.kind(), transaction), number);
         }
         writer.owner.ledger.extend(event.id().to_owned(), event.depth(), event.ts());

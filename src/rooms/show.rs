@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::{Entry, View, Whole, relations, visibility};
 use crate::{
     clock::Timestamp,
-    event::{Event, Shape, Unsigned, to_client},
+    event::{Event, EventKey, Face, Shape, Unsigned, to_client},
 };
 
 /// How long `unsigned.age` is told: an exact age is an exact time of receipt.
@@ -121,25 +121,72 @@ fn with_bundle(
     Some(to_client(whole.face(), shape, &unsigned))
 }
 
-/// `m.relations` of an entry others relate to; nothing when none of the relations is one that is bundled.
+/// The root of a thread that has expired, as a redacted event: some of its thread lives, and clients have no thread
+/// without a root. Nothing when the viewer may see none of it.
+///
+/// It has the time of the oldest event of the thread; its redaction is nobody's and has an id that no event has.
+#[must_use]
+pub fn show_expired_root(
+    view: &View,
+    id: &EventId,
+    viewer: &Viewer<'_>,
+    now: Timestamp,
+    shape: Shape,
+) -> Option<Box<RawValue>> {
+    let key = EventKey::of(id)?;
+    let root = view.expired_root(key)?;
+    let family = Family::of(view, key, viewer.user);
+    let (thread, latest) = threaded(view, &root.sender, &family, viewer, now)?;
+    let ts = family.0.first()?.entry.ts;
+    let id = key.id();
+    let because = EventKey::derived("lethe/v1/expired", &id).id();
+    let face = Face {
+        id: &id,
+        room_id: &view.id,
+        kind: &root.kind,
+        sender: &root.sender,
+        state_key: None,
+        ts,
+        redacts: None,
+        content: "{}",
+    };
+    let redaction = Face { id: &because, kind: "m.room.redaction", redacts: Some(&id), ..face };
+    let bundle = relations::bundle(None, Some((&thread, &*latest)), &[]);
+    let unsigned = Unsigned { redacted_because: Some(redaction), relations: bundle.as_deref(), ..Unsigned::default() };
+    Some(to_client(face, shape, &unsigned))
+}
+
+/// `m.relations` of an entry others relate to; nothing when none of the relations is one that is bundled. Of what was
+/// redacted only the thread is left.
 fn bundled(view: &View, root: &Entry, viewer: &Viewer<'_>, now: Timestamp) -> Option<String> {
-    if root.redacted_by().is_some() {
-        return None;
-    }
-    let family = Family::of(view, root, viewer.user);
+    let family = Family::of(view, root.key(), viewer.user);
     if family.is_empty() {
         return None;
     }
-    let shown = |entry: &Entry, bundle: Option<&str>| with_bundle(view, entry, viewer, now, Shape::Full, bundle);
-    let edit = family.edit(root).and_then(|edit| shown(edit, None));
-    let thread = relations::thread(root.sender(), viewer.user, family.entries());
-    let latest = thread.and_then(|thread| view.entry(thread.latest)).and_then(|latest| {
-        let edit = Family::of(view, latest, viewer.user).edit(latest).and_then(|edit| shown(edit, None));
-        let bundle = relations::bundle(edit.as_deref(), None, &[]);
-        shown(latest, bundle.as_deref())
-    });
+    let thread = threaded(view, root.sender(), &family, viewer, now);
+    let thread = thread.as_ref().map(|(thread, latest)| (thread, &**latest));
+    if root.redacted_by().is_some() {
+        return relations::bundle(None, thread, &[]);
+    }
+    let edit = family.edit(root).and_then(|edit| with_bundle(view, edit, viewer, now, Shape::Full, None));
     let references: Vec<&EventId> = relations::references(family.entries()).collect();
-    relations::bundle(edit.as_deref(), thread.as_ref().zip(latest.as_deref()), &references)
+    relations::bundle(edit.as_deref(), thread, &references)
+}
+
+/// The thread under a root that `sender` sent, with its latest event.
+fn threaded<'a>(
+    view: &View,
+    sender: &UserId,
+    family: &'a Family<'_>,
+    viewer: &Viewer<'_>,
+    now: Timestamp,
+) -> Option<(relations::Thread<'a>, Box<RawValue>)> {
+    let shown = |entry: &Entry, bundle: Option<&str>| with_bundle(view, entry, viewer, now, Shape::Full, bundle);
+    let thread = relations::thread(sender, viewer.user, family.entries())?;
+    let latest = view.entry(thread.latest)?;
+    let edit = Family::of(view, latest.key(), viewer.user).edit(latest).and_then(|edit| shown(edit, None));
+    let bundle = relations::bundle(edit.as_deref(), None, &[]);
+    Some((thread, shown(latest, bundle.as_deref())?))
 }
 
 /// The events that relate to one event and that the viewer may see.
@@ -152,9 +199,9 @@ struct Child<'a> {
 }
 
 impl<'a> Family<'a> {
-    fn of(view: &'a View, root: &Entry, user: &UserId) -> Self {
+    fn of(view: &'a View, root: EventKey, user: &UserId) -> Self {
         let mut sight = None;
-        let seen = view.children(root.key()).filter_map(|entry| {
+        let seen = view.children(root).filter_map(|entry| {
             // Most relations are reactions, which are not bundled.
             if entry.kind() == "m.reaction" {
                 return None;

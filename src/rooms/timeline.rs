@@ -10,18 +10,20 @@ use super::entry::Entry;
 /// because the last block of every open room has room for as many.
 const BLOCK: usize = 16;
 
-/// The entries of a room, oldest first. It only grows, at its end.
+/// The entries of a room, oldest first. It grows at its end, and forgets from its beginning.
 #[derive(Clone)]
 pub struct Timeline<T = Entry> {
-    /// Every block but the last is full, none is empty.
+    /// Every block but the first and the last is full, none is empty.
     blocks: Vector<Arc<Block<T>>>,
+    /// How many entries of the first block have been forgotten; they are not in it any more.
+    gone: usize,
 }
 
 struct Block<T>(Vec<T>);
 
 impl<T> Default for Timeline<T> {
     fn default() -> Self {
-        Self { blocks: Vector::new() }
+        Self { blocks: Vector::new(), gone: 0 }
     }
 }
 
@@ -43,7 +45,11 @@ impl<T: Clone> Timeline<T> {
     /// How many entries there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.blocks.last().map_or(0, |last| (self.blocks.len() - 1) * BLOCK + last.0.len())
+        match self.blocks.len() {
+            0 => 0,
+            1 => self.blocks[0].0.len(),
+            blocks => (blocks - 1) * BLOCK - self.gone + self.blocks[blocks - 1].0.len(),
+        }
     }
 
     /// Whether there is none.
@@ -55,7 +61,20 @@ impl<T: Clone> Timeline<T> {
     /// The entry at `index`.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&T> {
-        self.blocks.get(index / BLOCK)?.0.get(index % BLOCK)
+        let (block, at) = self.place(index);
+        self.blocks.get(block)?.0.get(at)
+    }
+
+    /// The block that holds the entry at `index`, and where in it.
+    fn place(&self, index: usize) -> (usize, usize) {
+        let place = index + self.gone;
+        let missing = if place < BLOCK { self.gone } else { 0 };
+        (place / BLOCK, place % BLOCK - missing)
+    }
+
+    /// The index of the first entry of a block.
+    fn first_of(&self, block: usize) -> usize {
+        (block * BLOCK).saturating_sub(self.gone)
     }
 
     /// The oldest entry.
@@ -83,17 +102,19 @@ impl<T: Clone> Timeline<T> {
     pub fn binary_search_by(&self, order: impl Fn(&T) -> Ordering) -> Result<usize, usize> {
         let starts = self.blocks.binary_search_by(|block| block.0.first().map_or(Ordering::Greater, &order));
         let block = match starts {
-            Ok(block) => return Ok(block * BLOCK),
+            Ok(block) => return Ok(self.first_of(block)),
             Err(behind) => behind.checked_sub(1).ok_or(0_usize)?,
         };
         let entries = self.blocks.get(block).map_or(&[][..], |block| &block.0);
         let found = entries.binary_search_by(order);
-        found.map(|at| block * BLOCK + at).map_err(|at| block * BLOCK + at)
+        let first = self.first_of(block);
+        found.map(|at| first + at).map_err(|at| first + at)
     }
 
     /// Adds the newest entry.
     pub(super) fn push(&mut self, entry: T) {
-        if self.blocks.last().is_none_or(|last| last.0.len() == BLOCK) {
+        let missing = if self.blocks.len() == 1 { self.gone } else { 0 };
+        if self.blocks.last().is_none_or(|last| last.0.len() + missing == BLOCK) {
             self.blocks.push_back(Arc::default());
         }
         if let Some(last) = self.blocks.back_mut() {
@@ -103,10 +124,29 @@ impl<T: Clone> Timeline<T> {
 
     /// Puts another entry in the place of the one at `index`.
     pub(super) fn set(&mut self, index: usize, entry: T) {
-        if let Some(block) = self.blocks.get_mut(index / BLOCK)
-            && let Some(place) = Arc::make_mut(block).0.get_mut(index % BLOCK)
+        let (block, at) = self.place(index);
+        if let Some(block) = self.blocks.get_mut(block)
+            && let Some(place) = Arc::make_mut(block).0.get_mut(at)
         {
             *place = entry;
+        }
+    }
+
+    /// Lets go of the oldest `count` entries, and of the memory they take.
+    pub(super) fn forget(&mut self, count: usize) {
+        if count >= self.len() {
+            *self = Self::default();
+            return;
+        }
+        let (block, at) = self.place(count);
+        self.gone = (count + self.gone) % BLOCK;
+        self.blocks = self.blocks.skip(block);
+        if at > 0
+            && let Some(first) = self.blocks.get_mut(0)
+        {
+            let mut rest = Block::default();
+            rest.0.extend(first.0[at..].iter().cloned());
+            *first = Arc::new(rest);
         }
     }
 }
@@ -209,6 +249,47 @@ mod tests {
             for (length, clone) in clones {
                 prop_assert!(clone.iter().copied().eq(0..length));
             }
+        }
+
+        #[test]
+        fn what_was_forgotten_was_never_there(steps in prop::collection::vec((0..40_usize, 0..40_usize), 0..12)) {
+            let (mut timeline, mut plain) = (Timeline::default(), Vec::new());
+            for (number, (more, fewer)) in steps.into_iter().enumerate() {
+                for _ in 0..more {
+                    let next = plain.last().map_or(number, |last| last + 2);
+                    timeline.push(next);
+                    plain.push(next);
+                }
+                let before = timeline.clone();
+                timeline.forget(fewer);
+                prop_assert!(before.iter().eq(&plain), "a clone stays as it is");
+                plain.drain(..fewer.min(plain.len()));
+                prop_assert_eq!(timeline.len(), plain.len());
+                prop_assert_eq!((timeline.front(), timeline.last()), (plain.first(), plain.last()));
+                prop_assert!(timeline.iter().eq(&plain));
+                prop_assert!(timeline.iter().rev().eq(plain.iter().rev()));
+                for wanted in 0..plain.last().map_or(3, |last| last + 2) {
+                    let found = timeline.binary_search_by(|number| number.cmp(&wanted));
+                    prop_assert_eq!(found, plain.binary_search(&wanted));
+                }
+                let mut set = timeline.clone();
+                set.set(fewer, 7);
+                let expected = plain.iter().enumerate().map(|(at, n)| if at == fewer { 7 } else { *n });
+                prop_assert!(set.iter().copied().eq(expected));
+            }
+        }
+
+        #[test]
+        fn what_is_forgotten_is_let_go_of(count in 0..100_usize, first in 0..120_usize, second in 0..120_usize) {
+            let entries: Vec<_> = (0..count).map(Arc::new).collect();
+            let mut timeline = Timeline::default();
+            for entry in &entries {
+                timeline.push(Arc::clone(entry));
+            }
+            timeline.forget(first);
+            timeline.forget(second);
+            let held = |entry: &Arc<usize>| Arc::strong_count(entry) > 1;
+            prop_assert_eq!(entries.iter().filter(|entry| held(entry)).count(), count.saturating_sub(first + second));
         }
     }
 }

@@ -8,7 +8,7 @@ use ruma::{
 };
 
 use super::{
-    Error,
+    Entry, Error,
     create::{InitialState, MAX_INITIAL_STATE, Preset},
     hall::Rooms,
     make::Wish,
@@ -120,8 +120,11 @@ fn successor(old: &Room, account: &Account, version: RoomVersionId, additional: 
     let rules = rules_of(&version).ok_or(Error::UnsupportedVersion)?.authorization;
     let view = old.view();
     let mut predecessor = object([("room_id", text(old.id.as_str()))]);
-    if let Some(last) = view.timeline.last().filter(|_| !rules.explicitly_privilege_room_creators) {
-        predecessor.insert("event_id".to_owned(), text(last.id().as_str()));
+    // What is left where everything has expired is the beginning.
+    let last =
+        view.timeline.last().map(Entry::id).or_else(|| Some(view.state.find("m.room.create", "")?.id().to_owned()));
+    if let Some(last) = last.filter(|_| !rules.explicitly_privilege_room_creators) {
+        predecessor.insert("event_id".to_owned(), text(last.as_str()));
     }
     let mut creation = object([("predecessor", Json::Object(predecessor))]);
     if let Some(kind) = view.state.room_type() {

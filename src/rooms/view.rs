@@ -1,6 +1,6 @@
 //! What readers see of an open room: an immutable value, replaced whole by the room's one writer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use imbl::{OrdMap, Vector};
 use parking_lot::RwLock;
@@ -14,6 +14,7 @@ use super::{
     core::{Access, StateMap},
     entry::{Entry, Heads, Tags},
     ledger::RoomLedger,
+    roots::Root,
     timeline::Timeline,
 };
 use crate::{
@@ -34,6 +35,9 @@ pub struct View {
     pub state: Arc<StateMap>,
     /// Its events that have not expired, oldest first.
     pub timeline: Timeline,
+    /// The low-water mark: the place behind the last event that has expired. Nothing before it is served, and it never
+    /// moves back.
+    pub low: Position,
     /// Public receipts by user and thread.
     pub receipts: OrdMap<(OwnedUserId, Option<String>), Receipt>,
     /// Counts changes of receipts, so that a sync sends what changed.
@@ -42,12 +46,20 @@ pub struct View {
     relations: OrdMap<EventKey, Vector<Position>>,
     /// The bodies of the newest events; none where it has to be read.
     recent: Vector<Option<Arc<Body>>>,
+    /// What is left of the roots that have expired of threads that live.
+    pub(super) roots: OrdMap<EventKey, Root>,
+    /// The number of the oldest entry: how many have expired since the room was opened.
+    pub(super) first: u32,
+    /// When the newest event was, whether it has expired or not.
+    pub last_ts: Timestamp,
+    lifetime: Option<Duration>,
     roster: Roster,
     index: Arc<RwLock<Index>>,
     pub(super) bodies: Arc<Bodies>,
 }
 
-/// What serves every view of a timeline, because it only ever grows and whoever asks it looks at his own timeline.
+/// What serves every view of a timeline since it last forgot something, because until then it only grows and whoever
+/// asks it looks at his own timeline.
 #[derive(Default)]
 struct Index {
     heads: Heads,
@@ -89,9 +101,10 @@ pub(super) struct Newest {
 }
 
 impl View {
-    /// A room without events, the bodies of which will be read from `journals`.
+    /// A room without events, the bodies of which will be read from `journals`. Its events live for `lifetime`, where the
+    /// room asks for nothing else.
     #[must_use]
-    pub fn empty(ledger: &RoomLedger, journals: Option<Journals>) -> Self {
+    pub fn empty(ledger: &RoomLedger, journals: Option<Journals>, lifetime: Option<Duration>) -> Self {
         let (id, rules) = (ledger.id.clone(), Arc::clone(&ledger.rules));
         Self {
             bodies: Arc::new(Bodies::new(id.clone(), Arc::clone(&rules), journals)),
@@ -99,6 +112,11 @@ impl View {
             rules,
             state: Arc::default(),
             timeline: Timeline::default(),
+            low: Position::START,
+            roots: OrdMap::new(),
+            first: 0,
+            last_ts: ledger.last_ts,
+            lifetime,
             relations: OrdMap::new(),
             recent: Vector::new(),
             receipts: OrdMap::new(),
@@ -132,9 +150,20 @@ impl View {
         self.timeline.get(self.index_of(position)).filter(|entry| entry.position == position)
     }
 
+    /// How long events live here; nothing where they do not expire.
+    #[must_use]
+    pub fn lifetime(&self) -> Option<Duration> {
+        self.lifetime
+    }
+
     /// The entry that came in as the `number`th.
     pub(super) fn numbered(&self, number: u32) -> Option<&Entry> {
-        self.timeline.get(usize::try_from(number).ok()?)
+        self.timeline.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+
+    /// The number that the next entry gets.
+    pub(super) fn next_number(&self) -> u32 {
+        u32::try_from(self.timeline.len()).unwrap_or(u32::MAX).saturating_add(self.first)
     }
 
     /// The entries of events that relate to an event, in timeline order.
@@ -143,15 +172,18 @@ impl View {
         self.relations.get(&key).into_iter().flatten().filter_map(|position| self.at(*position))
     }
 
-    /// Whether events relate to this one, whether it has expired or not.
+    /// Whether living events relate to this one, whether it has expired or not.
     #[must_use]
     pub fn has_children(&self, id: &EventId) -> bool {
         EventKey::of(id).is_some_and(|key| self.relations.contains_key(&key))
     }
 
-    /// Every event that others relate to and that has not expired.
-    pub fn parents(&self) -> impl Iterator<Item = &Entry> {
-        self.relations.keys().filter_map(|key| self.entry(&key.id()))
+    /// Every event that others relate to, with who sent it, as far as that is known.
+    pub fn parents(&self) -> impl Iterator<Item = (EventKey, &UserId)> {
+        self.relations.keys().filter_map(|key| {
+            let living = self.entry(&key.id()).map(Entry::sender);
+            Some((*key, living.or_else(|| self.roots.get(key).map(|root| &*root.sender))?))
+        })
     }
 
     /// An event with what it says; `None` when that is gone.
@@ -205,28 +237,22 @@ impl View {
         self.index_of(Position(position.0.saturating_add(1)))
     }
 
-    /// The position of the newest event.
+    /// The position of the newest event, whether it has expired or not.
     #[must_use]
     pub fn end(&self) -> Position {
-        self.timeline.last().map_or(Position::START, |entry| entry.position)
+        self.timeline.last().map_or(Position(self.low.0.saturating_sub(1)), |entry| entry.position)
     }
 
-    /// The position of the oldest event.
+    /// The position of the oldest event; of the gap behind the last that expired where there is none.
     #[must_use]
     pub fn start(&self) -> Position {
-        self.timeline.front().map_or(Position::START, |entry| entry.position)
+        self.timeline.front().map_or(self.low, |entry| entry.position)
     }
 
-    /// The event a read position is served on: the one named while it is served, else the newest at or before the
-    /// position, else the oldest of the timeline.
+    /// Whether an event behind `position` has expired: whoever was told of everything up to there has missed some.
     #[must_use]
-    pub fn served(&self, event: &EventId, position: Position) -> Option<OwnedEventId> {
-        if self.holds(event) {
-            return Some(event.to_owned());
-        }
-        let behind = self.index_after(position);
-        let entry = if behind == 0 { self.timeline.front() } else { self.timeline.get(behind - 1) };
-        entry.map(Entry::id)
+    pub fn forgot_behind(&self, position: Position) -> bool {
+        position.0.saturating_add(1) < self.low.0
     }
 
     /// The state before the entry at `index`; the present one behind the last.
@@ -255,6 +281,7 @@ impl View {
 
     /// Takes in what `ledger` says of names and current state.
     pub(super) fn follow(&mut self, ledger: &RoomLedger) {
+        self.last_ts = ledger.last_ts;
         self.roster = ledger.roster.clone();
         self.state = Arc::clone(&ledger.state);
     }
@@ -269,8 +296,8 @@ impl View {
         let relation = digest.relation.as_ref().and_then(|relation| EventKey::of(relation.event_id.as_ref()?));
         let redacts = digest.redacts.clone();
         let entry = {
+            let number = self.next_number();
             let mut index = self.index.write();
-            let number = u32::try_from(self.timeline.len()).unwrap_or(u32::MAX);
             index.numbers.put(&digest.key, number);
             index.heads.entry(digest, position, before, replaces)
         };
@@ -312,6 +339,9 @@ impl View {
             && let Some(children) = self.relations.get_mut(&relation)
         {
             children.retain(|child| *child != entry.position);
+            if children.is_empty() {
+                self.relations.remove(&relation);
+            }
         }
         let index = self.index_of(entry.position);
         if let Some(at) = self.recent_at(index) {
@@ -347,5 +377,40 @@ impl View {
             let entry = entry.after_redaction(fresh, redacted);
             self.timeline.set(index, entry);
         }
+    }
+
+    /// Lets go of the oldest `count` events, and of everything that is only known of them. The current state stays.
+    pub(super) fn forget(&mut self, count: usize) {
+        let count = count.min(self.timeline.len());
+        let Some(last) = count.checked_sub(1).and_then(|last| self.timeline.get(last)) else { return };
+        self.low = self.low.max(Position(last.position.0.saturating_add(1)));
+        let mut parents = Vec::new();
+        for entry in self.timeline.iter().take(count) {
+            if self.relations.contains_key(&entry.key()) {
+                parents.push((entry.key(), Root::from(entry)));
+            }
+            let target = entry.relation().and_then(|relation| EventKey::of(relation.event_id.as_ref()?));
+            let Some(children) = target.and_then(|target| self.relations.get_mut(&target)) else { continue };
+            // Both are in the order of the timeline.
+            if children.front() == Some(&entry.position) {
+                children.pop_front();
+            }
+            if children.is_empty() {
+                target.map(|target| self.relations.remove(&target));
+            }
+        }
+        self.timeline.forget(count);
+        self.forget_roots();
+        self.first = self.first.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+        while self.recent.len() > self.timeline.len() {
+            self.recent.pop_front();
+        }
+        let index = {
+            let index = self.index.read();
+            Index { heads: index.heads.in_use(), numbers: index.numbers.starting(self.first) }
+        };
+        // Views from before keep the one they have.
+        self.index = Arc::new(RwLock::new(index));
+        self.keep_roots(parents);
     }
 }

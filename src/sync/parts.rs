@@ -56,7 +56,8 @@ impl People {
         let unmoved = |id: &OwnedRoomId, view: &View| {
             before.ends.get(id).is_some_and(|end| {
                 let from = view.index_after(*end);
-                view.timeline.iter().skip(from).all(|entry| entry.kind() != "m.room.member")
+                let mut new = view.timeline.iter().skip(from);
+                !view.forgot_behind(*end) && new.all(|entry| entry.kind() != "m.room.member")
             })
         };
         let same = before.ends.len() == ends.len() && views.iter().all(|(id, view)| unmoved(id, view));
@@ -119,14 +120,22 @@ impl DeviceLists {
 pub struct Receipts(BTreeMap<OwnedEventId, BTreeMap<&'static str, BTreeMap<OwnedUserId, Value>>>);
 
 impl Receipts {
-    /// Adds a public receipt, on the event it is served on.
-    pub fn public(&mut self, view: &View, user: &UserId, thread: Option<&str>, receipt: &Receipt) {
-        self.add(view, "m.read", user, thread, (&receipt.event, receipt.position, receipt.ts));
+    /// Adds a public receipt, on the event it is served on to `viewer`. Of others he is told what is left of what they
+    /// have read, and nothing where nothing is.
+    pub fn public(&mut self, view: &View, viewer: &UserId, user: &UserId, thread: Option<&str>, receipt: &Receipt) {
+        let Receipt { event, position, ts, .. } = receipt;
+        let served = if user == viewer {
+            view.served_to(user, event, *position, thread)
+        } else {
+            view.served_at(event, *position, thread)
+        };
+        self.add("m.read", user, thread, served, *ts);
     }
 
     /// Adds a private receipt of the viewer.
-    pub fn private(&mut self, view: &View, user: &UserId, thread: Option<&str>, mark: &ReadMark) {
-        self.add(view, "m.read.private", user, thread, (&mark.event, mark.position, mark.ts));
+    pub fn private(&mut self, view: &View, viewer: &UserId, thread: Option<&str>, mark: &ReadMark) {
+        let served = view.served_to(viewer, &mark.event, mark.position, thread);
+        self.add("m.read.private", viewer, thread, served, mark.ts);
     }
 
     /// The event; nothing when there is no receipt in it.
@@ -135,15 +144,8 @@ impl Receipts {
         (!self.0.is_empty()).then(|| json!({"type": "m.receipt", "content": self.0}))
     }
 
-    fn add(
-        &mut self,
-        view: &View,
-        kind: &'static str,
-        user: &UserId,
-        thread: Option<&str>,
-        (event, position, ts): (&OwnedEventId, Position, u64),
-    ) {
-        let Some(event) = view.served(event, position) else { return };
+    fn add(&mut self, kind: &'static str, user: &UserId, thread: Option<&str>, served: Option<OwnedEventId>, ts: u64) {
+        let Some(event) = served else { return };
         let body = match thread {
             Some(thread) => json!({"ts": ts, "thread_id": thread}),
             None => json!({"ts": ts}),
@@ -168,7 +170,7 @@ pub fn marks<'a>(
 #[must_use]
 pub fn fully_read(vault: &VaultLedger, view: &View, room: &RoomId) -> Option<OwnedEventId> {
     let (_, mark) = marks(vault, room, ReadKind::Fully).next()?;
-    view.served(&mark.event, mark.position)
+    view.served(&mark.event, mark.position, None)
 }
 
 /// An `m.typing` event.

@@ -20,6 +20,7 @@ mod previews;
 mod profiles;
 mod push;
 mod reports;
+mod retention;
 mod rooms;
 mod search;
 mod server;

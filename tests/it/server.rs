@@ -90,6 +90,11 @@ impl TestServer {
         self.restart().await;
     }
 
+    /// The settings it runs with.
+    pub(crate) fn settings(&self) -> String {
+        self.toml.clone()
+    }
+
     /// A new account of this name, with a device.
     pub(crate) async fn register(&self, name: &str) -> Client {
         let password = format!("the password of {name}");

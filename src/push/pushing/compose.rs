@@ -35,6 +35,10 @@ impl Pushing {
                 let found = self.rooms.find(room);
                 let view = found.as_ref().map(|room| room.view());
                 let entry = view.as_ref().and_then(|view| view.entry(event).cloned());
+                if view.is_some() && entry.is_none() {
+                    // It has expired.
+                    return None;
+                }
                 let unread = if self.rooms.accounts().open(user).is_some() {
                     let account = self.open(user, target)?;
                     let vault = account.view();

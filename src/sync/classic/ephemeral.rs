@@ -28,18 +28,19 @@ pub(super) fn event(kind: &str, content: &impl Serialize) -> Option<Box<RawValue
 /// Nothing when there are none.
 pub(super) fn receipts(
     view: &View,
+    viewer: &UserId,
     since: u64,
-    private: Option<(&UserId, &[(&ReadKey, &ReadMark)])>,
+    private: Option<&[(&ReadKey, &ReadMark)]>,
 ) -> Option<Box<RawValue>> {
     let mut receipts = Receipts::default();
     if view.receipt_count > since {
         for ((user, thread), receipt) in view.receipts.iter().filter(|(_, receipt)| receipt.at > since) {
-            receipts.public(view, user, thread.as_deref(), receipt);
+            receipts.public(view, viewer, user, thread.as_deref(), receipt);
         }
     }
-    if let Some((user, marks)) = private {
+    if let Some(marks) = private {
         for (key, mark) in marks.iter().filter(|(key, _)| key.kind == ReadKind::Private) {
-            receipts.private(view, user, key.thread.as_deref(), mark);
+            receipts.private(view, viewer, key.thread.as_deref(), mark);
         }
     }
     serde_json::value::to_raw_value(&receipts.event()?).ok()
@@ -72,6 +73,6 @@ pub(super) fn fully_read(
     if mark.position <= since {
         return None;
     }
-    let event_id = view.served(&mark.event, mark.position)?;
+    let event_id = view.served(&mark.event, mark.position, None)?;
     Some((event("m.fully_read", &json!({ "event_id": event_id }))?, mark.position))
 }

@@ -149,6 +149,7 @@ impl Look<'_> {
         let known = known.filter(|known| known.told == Told::Joined);
         let quiet = known.is_some_and(|known| {
             view.end() <= known.position
+                && view.low == known.low
                 && view.receipt_count == known.receipts
                 && typing_count == known.typing
                 && self.vault.count == seen.point.vault
@@ -167,7 +168,7 @@ impl Look<'_> {
         let (summary, heroes) = if summarise { self.summary(&view) } else { (None, Vec::new()) };
         self.place(&window, stretch, &mut point, &heroes, &mut news, near);
         news.summary = summary;
-        point.position = end;
+        (point.position, point.low) = (end, view.low);
 
         let told = self.ephemeral(&room, &view, (&typing, typing_count), &known, &mut point, &mut news);
         let counts = self.counters.count(&self.session.account, &self.vault, &room, &view);
@@ -238,8 +239,8 @@ impl Look<'_> {
         let filter = &self.filter.ephemeral;
         let wants = |kind: &str| filter.wants(&room.id) && filter.wants_type(kind);
         if wants("m.receipt") {
-            let own = (private != known.private).then_some((self.user(), &*marks));
-            news.ephemeral.events.extend(ephemeral::receipts(view, known.receipts, own));
+            let own = (private != known.private).then_some(&*marks);
+            news.ephemeral.events.extend(ephemeral::receipts(view, self.user(), known.receipts, own));
         }
         if wants("m.typing") && typing_count != known.typing {
             news.ephemeral.events.extend(ephemeral::typing(typing));

@@ -34,6 +34,8 @@ pub(super) struct RoomPoint {
     pub(super) told: Told,
     /// Events up to here.
     pub(super) position: Position,
+    /// The room's low-water mark: what was unread may have expired.
+    pub(super) low: Position,
     /// The view's count of receipts.
     pub(super) receipts: u64,
     /// The count of changes of who is typing.
@@ -72,6 +74,7 @@ impl RoomPoint {
         Self {
             told,
             position: Position::START,
+            low: Position::START,
             receipts: 0,
             typing: 0,
             vault: 0,

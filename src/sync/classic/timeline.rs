@@ -74,7 +74,7 @@ impl Window<'_> {
         let view = self.view;
         let (start, end) = (view.index_after(from), view.index_after(to));
         // Events the client was not told of may have expired meanwhile.
-        let hole = !fresh && start == 0 && from > Position::START && end > 0;
+        let hole = !fresh && from > Position::START && view.forgot_behind(from);
         let sight = Sight::of(view, self.viewer.user);
         let limit = self.filter.timeline.limit;
         let wanted = self.filter.timeline.wants(&self.room.id);

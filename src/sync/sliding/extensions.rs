@@ -241,7 +241,7 @@ impl Extending<'_> {
                     Some((told, seen)) => receipt.at > told || (from..seen).contains(&receipt.position),
                 };
                 if wanted {
-                    receipts.public(view, user, thread.as_deref(), receipt);
+                    receipts.public(view, me, user, thread.as_deref(), receipt);
                 }
             }
         }

@@ -91,7 +91,9 @@ impl Recency {
 pub(super) fn activity(view: &View) -> Activity {
     let counts = |kind: &str| BUMPS.contains(&kind);
     let entry = view.timeline.iter().rev().find(|entry| counts(entry.kind())).or_else(|| view.timeline.last());
-    entry.map_or(Activity { arrived: Timestamp(0), ts: Timestamp(0), position: Position::START }, |entry| Activity {
+    // Where everything has expired, the room keeps its place.
+    let expired = || Activity { arrived: view.last_ts, ts: view.last_ts, position: view.end() };
+    entry.map_or_else(expired, |entry| Activity {
         arrived: view.arrived(entry),
         ts: entry.ts,
         position: entry.position,

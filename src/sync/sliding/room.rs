@@ -110,15 +110,15 @@ impl Teller<'_> {
             ..RoomAnswer::default()
         };
         let told = self.about(&mut answer, view, sent, moved);
-        if let Some(first) = stretch.entries.first() {
-            answer.prev_batch = Some(self.rooms.page_token(candidate.id, first.position));
+        let first = stretch.entries.first().map(|entry| entry.position);
+        if let Some(first) = first.or_else(|| stretch.limited.then_some(view.low)) {
+            answer.prev_batch = Some(self.rooms.page_token(candidate.id, first));
         }
         let timeline =
             stretch.entries.iter().filter_map(|entry| show(view, entry, &self.viewer, self.now, Shape::Sync));
         answer.named = self.named(timeline.collect(), None);
         answer.named.expanded = stretch.expanded;
 
-        let first = stretch.entries.first().map(|entry| entry.position);
         let gap = sent.is_none() || stretch.expanded || stretch.limited;
         let sent = Sent {
             fact: Fact::Joined,
@@ -149,7 +149,9 @@ impl Teller<'_> {
         let new_from = sent.map_or(0, |sent| view.index_after(sent.until));
         let widens = sent.is_none_or(|sent| limit > sent.limit);
         let mut latest = Vec::new();
-        let (mut more, mut more_new) = (false, false);
+        // Events the client was not told of may have expired meanwhile.
+        let hole = sent.is_some_and(|sent| view.forgot_behind(sent.until));
+        let (mut more, mut more_new) = (false, hole);
         for (index, entry) in view.timeline.iter().enumerate().rev() {
             if !widens && index < new_from {
                 break;
@@ -159,7 +161,7 @@ impl Teller<'_> {
                 continue;
             }
             if latest.len() == limit {
-                (more, more_new) = (true, index >= new_from);
+                (more, more_new) = (true, hole || index >= new_from);
                 break;
             }
             latest.push((index, entry));
@@ -229,7 +231,8 @@ impl Teller<'_> {
         answer.name = told(before.as_ref().map(|(name, _)| name), &name);
         answer.avatar = told(before.as_ref().map(|(_, avatar)| avatar), &avatar);
         let members_moved = sent.is_none_or(|sent| {
-            moved && view.timeline.iter().skip(view.index_after(sent.until)).any(|entry| entry.kind() == MEMBER)
+            let mut new = view.timeline.iter().skip(view.index_after(sent.until));
+            moved && (view.forgot_behind(sent.until) || new.any(|entry| entry.kind() == MEMBER))
         });
         if let Some(sent) = sent.filter(|_| !members_moved && answer.name.is_none() && answer.avatar.is_none()) {
             return sent.members_count;
