@@ -37,11 +37,19 @@ async fn room(stage: &mut Stage) -> u32 {
 
 /// Cuts `step` at every disk step, with those in `awake` open beforehand. Returns how often it was cut.
 pub(super) async fn everywhere(stage: &Stage, awake: &[&str], step: &Step) -> u64 {
+    everywhere_after(stage, awake, &[], step).await
+}
+
+/// As [`everywhere`], with steps that come before in the same process.
+async fn everywhere_after(stage: &Stage, awake: &[&str], before: &[Step], step: &Step) -> u64 {
     let (mut old, mut new) = (0, 0);
     for cut in 0.. {
         let mut copy = stage.copy(cut * 7919 + 1).await;
         for name in awake {
             copy.come(name).await.unwrap();
+        }
+        for step in before {
+            copy.play(step.clone()).await;
         }
         match copy.attempt(step, Some(cut)).await {
             Ok(End::Done) => {
@@ -222,6 +230,32 @@ async fn what_is_said_is_there_or_not() {
     everywhere(&stage, &[], &Step::State { room: label, by: s("al"), fact }).await;
     let said = *stage.ghost.rooms[&label].said.first().unwrap();
     everywhere(&stage, &[], &Step::Redact { room: label, by: s("al"), fact: said }).await;
+}
+
+#[tokio::test]
+async fn what_was_redacted_leaves_the_disk() {
+    let mut stage = scene(18).await;
+    let (first, second) = (room(&mut stage).await, room(&mut stage).await);
+    let topic = stage.fact();
+    stage.play(Step::State { room: first, by: s("al"), fact: topic }).await;
+    let old = *stage.ghost.rooms[&first].states.first().unwrap();
+    let redact = |room, fact| Step::Redact { room, by: s("al"), fact };
+    // What was said, state that is in force, and state that another has replaced, which lies in two rows.
+    let said = [first, second].map(|label| *stage.ghost.rooms[&label].said.first().unwrap());
+    everywhere(&stage, &[], &redact(first, topic)).await;
+    let redacted = [(first, said[0]), (first, topic), (first, old), (second, said[1])];
+    let redacted = redacted.map(|(room, fact)| redact(room, fact));
+    let rewrite = Step::Rewrite { rooms: vec![first, second] };
+    everywhere_after(&stage, &["al", "bo"], &redacted, &rewrite).await;
+    for step in redacted {
+        stage.play(step).await;
+    }
+    // A room that opens is rewritten before anything else.
+    everywhere(&stage, &[], &Step::Wake { name: s("bo") }).await;
+    stage.play(rewrite).await;
+    let topic = stage.fact();
+    stage.play(Step::State { room: first, by: s("al"), fact: topic }).await;
+    super::oracle::check(&stage.machine, &stage.ghost).await.unwrap();
 }
 
 #[tokio::test]
