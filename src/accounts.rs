@@ -98,8 +98,8 @@ pub struct Policy {
     pub inactivity: Class,
     /// How long to-device messages wait.
     pub to_device: Class,
-    /// How long backed-up keys live.
-    pub backup: Class,
+    /// After how long rooms forget who ended his account; nothing where they never do unasked.
+    pub parted: Option<Duration>,
     /// How long an access token bought with a refresh token lives.
     pub access_lifetime: Duration,
     /// Passwords that are easier to guess are refused.

@@ -4,6 +4,7 @@ mod config;
 mod doctor;
 mod health;
 mod report;
+mod retention;
 mod room;
 mod serve;
 mod token;
@@ -57,6 +58,9 @@ enum Command {
     /// What users reported.
     #[command(subcommand)]
     Report(report::Command),
+    /// What is kept for how long.
+    #[command(subcommand)]
+    Retention(retention::Command),
     /// Registration tokens.
     #[command(subcommand)]
     Token(token::Command),
@@ -123,6 +127,7 @@ fn execute(arguments: &Arguments) -> Result<(), Error> {
         Command::User(command) => user::run(&screen(arguments)?, command),
         Command::Room(command) => room::run(&screen(arguments)?, command),
         Command::Report(command) => report::run(&screen(arguments)?, command),
+        Command::Retention(command) => retention::run(&screen(arguments)?, command),
         Command::Token(command) => token::run(&screen(arguments)?, command),
         Command::Config(config::Command::Example) => config::example(),
         Command::Config(config::Command::Check) => config::check(&load(arguments)?),

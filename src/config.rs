@@ -7,6 +7,7 @@ mod accounts;
 mod admin;
 mod example;
 mod federation;
+mod lifetime;
 mod limits;
 mod load;
 mod log;
@@ -35,6 +36,7 @@ pub use self::{
     accounts::{Accounts, Localpart},
     admin::Admin,
     federation::Federation,
+    lifetime::{Lifetime, STEPS},
     limits::Limits,
     load::Error,
     log::{Format, Level, Log},
@@ -134,7 +136,7 @@ impl Config {
     pub fn of_profile(profile: Profile) -> Self {
         let mut config = Self { profile, ..Self::default() };
         if profile == Profile::Strict {
-            let week = Span::days(7);
+            let week = Lifetime::days(7);
             config.retention = Retention { default: week, media: week, to_device: week, ..config.retention };
         }
         config

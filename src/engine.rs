@@ -4,6 +4,7 @@
 
 pub mod administer;
 mod ending;
+mod pictures;
 #[cfg(test)]
 mod proof;
 mod record;
@@ -46,6 +47,7 @@ use crate::{
         pushing::{self, Pushing},
     },
     random::Random,
+    retention,
     rooms::{self, Rooms},
     seal::{
         self,
@@ -53,7 +55,7 @@ use crate::{
         slots::{FileMedium, Medium, Slots},
     },
     search::Search,
-    store::{Class, Durability, RocksBackend, Store},
+    store::{Durability, RocksBackend, Store},
     sync::{classic::Syncs, presence::Presence},
 };
 
@@ -83,6 +85,8 @@ pub struct Engine {
     pub presence: Arc<Presence>,
     /// What is told to push gateways.
     pub pushing: Arc<Pushing>,
+    /// What is kept for how long.
+    pub retention: retention::Policy,
     /// What monitoring may know.
     pub metrics: Arc<Metrics>,
     /// Whom to trust when other machines are contacted.
@@ -91,6 +95,8 @@ pub struct Engine {
     pub clock: Arc<dyn Clock>,
     /// What the server signs with.
     signer: Arc<Ed25519KeyPair>,
+    /// Which pictures were looked at.
+    seen: tokio::sync::Mutex<pictures::Seen>,
 }
 
 /// What of the configuration the layers depend on.
@@ -106,6 +112,8 @@ pub struct Settings {
     pub presence: bool,
     /// For push.
     pub push: pushing::Policy,
+    /// What is kept for how long.
+    pub retention: retention::Policy,
     /// For requests to other machines.
     pub tls: outbound::Tls,
     /// The directory of data, whose free space is watched.
@@ -171,6 +179,7 @@ impl Engine {
         let rooms =
             Arc::new(Rooms::new(Arc::clone(&accounts), Arc::clone(&clock), Arc::clone(&signer), settings.rooms));
         accounts.on_wake(&(Arc::clone(&rooms) as _));
+        media.look_in(Arc::clone(&rooms));
         let delayed = Arc::new(Delayed::new(Arc::clone(&rooms)));
         accounts.on_wake(&(Arc::clone(&delayed) as _));
         let e2ee = E2ee::new(Arc::clone(&rooms));
@@ -196,10 +205,12 @@ impl Engine {
             syncs,
             presence,
             pushing,
+            retention: settings.retention,
             metrics,
             tls,
             clock,
             signer,
+            seen: tokio::sync::Mutex::default(),
         })
     }
 }
@@ -233,8 +244,7 @@ impl Settings {
     /// The settings that `config` asks for.
     pub fn of(config: &Config) -> Result<Self, Error> {
         let server_name: OwnedServerName = config.server.name.as_str().try_into().map_err(|_| Error::Name)?;
-        let class = |span: config::Span| Class::within(span.0);
-        let messages = class(config.retention.default);
+        let retention = retention::Policy::of(config);
         let tls = outbound::Tls::trusting(config.outbound.ca_certificates.as_deref())?;
         Ok(Self {
             accounts: accounts::Policy {
@@ -244,9 +254,9 @@ impl Settings {
                 kdf_permits: std::thread::available_parallelism().map_or(1, usize::from),
                 most_devices: usize::try_from(config.limits.devices_per_account).unwrap_or(usize::MAX),
                 most_rooms: usize::try_from(config.limits.rooms_per_account).unwrap_or(usize::MAX),
-                inactivity: class(config.accounts.device_inactivity),
-                to_device: class(config.retention.to_device),
-                backup: messages.longer(),
+                inactivity: retention.inactivity,
+                to_device: retention.to_device,
+                parted: retention.parted,
                 access_lifetime: config.accounts.access_token_lifetime.0,
                 least_guesses: 10_f64.powi(i32::from(config.accounts.password_guesses_log10)),
                 random_localpart: config.accounts.localpart == config::Localpart::Random,
@@ -255,14 +265,15 @@ impl Settings {
             rooms: rooms::Policy {
                 server_name: server_name.clone(),
                 bucket: config.time.bucket.0,
-                messages,
+                lifetimes: Arc::clone(&retention.rooms),
                 default_version: config.rooms.default_version.clone(),
                 versions: config.rooms.versions.clone(),
                 notices: notices(&config.server_notices, &server_name)?,
             },
             media: media::Policy {
                 directory: data(config).join("media"),
-                class: class(config.retention.media),
+                class: retention.media,
+                remote: retention.remote_media,
                 max_upload: config.media.max_upload.0,
                 quota: config.media.quota.0,
                 thumbnail_cache: config.media.thumbnail_cache.0,
@@ -275,6 +286,7 @@ impl Settings {
                 details: config.push.details && config.profile != config::Profile::Strict,
                 client: outbound::Client::new(tls.clone(), config.push.allow.iter().map(|network| network.0)),
             },
+            retention,
             tls,
             data: data(config).to_owned(),
         })

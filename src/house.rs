@@ -4,6 +4,7 @@
 //! Owns account names, profiles, public device keys, aliases, the keys of public rooms and registration tokens.
 //! Never holds what belongs to one account or one room alone.
 
+mod blob;
 mod ledger;
 
 pub(crate) use self::ledger::set;
@@ -13,8 +14,9 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
 
+pub use self::blob::KeptBlob;
 pub use self::ledger::{
-    AccountEntry, Alias, CrossSigning, FallbackKey, HouseChange, HouseLedger, NameTag, Profile, PublicDevice,
+    AccountEntry, Alias, CrossSigning, FallbackKey, HouseChange, HouseLedger, NameTag, Parted, Profile, PublicDevice,
     PublicRoom, RegistrationToken,
 };
 use crate::{

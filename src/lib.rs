@@ -32,6 +32,7 @@ pub mod pseudonym;
 pub mod push;
 pub mod random;
 pub mod rate;
+pub mod retention;
 pub mod rooms;
 pub mod seal;
 pub mod search;

@@ -6,6 +6,7 @@
 
 mod download;
 mod error;
+mod keep;
 mod pending;
 mod preview;
 mod quota;
@@ -15,7 +16,11 @@ mod tests;
 mod thumbnail;
 mod upload;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ruma::{OwnedServerName, UserId};
@@ -34,6 +39,7 @@ use self::{
 pub use self::{
     download::{Blob, Download},
     error::Error,
+    keep::MOST_OF_A_ROOM,
     pending::Claim,
     preview::{Policy as PreviewPolicy, Preview},
     thumbnail::{Thumbnail, Wanted},
@@ -45,6 +51,7 @@ use crate::{
     clock::{Clock, Timestamp},
     journal::{self, Journals},
     log,
+    rooms::Rooms,
     seal::{
         blob::{BlobKey, PLAIN, Shape},
         derive::{Usage, address},
@@ -70,6 +77,8 @@ pub struct Policy {
     pub directory: PathBuf,
     /// The lifetime of uploads.
     pub class: Class,
+    /// The lifetime of what comes from elsewhere.
+    pub remote: Class,
     /// The largest upload, bytes.
     pub max_upload: u64,
     /// What one account can upload into partitions that live, bytes on the disk.
@@ -150,6 +159,8 @@ pub struct Media {
     pending: Arc<Pending>,
     thumbnails: Thumbnails,
     previews: Option<Previews>,
+    /// Who keeps what outlives its upload.
+    rooms: OnceLock<Arc<Rooms>>,
 }
 
 impl Media {
@@ -166,7 +177,13 @@ impl Media {
             thumbnails: Thumbnails::new(policy.thumbnail_cache),
             previews: policy.previews.clone().map(Previews::new),
             policy,
+            rooms: OnceLock::new(),
         }
+    }
+
+    /// Says where to look for what outlives its upload. Called once, while the server is put together.
+    pub fn look_in(&self, rooms: Arc<Rooms>) {
+        let _ = self.rooms.set(rooms);
     }
 
     /// What the configuration says.
@@ -292,17 +309,26 @@ impl Media {
     async fn open_with_partition(self: &Arc<Self>, id: MediaId) -> Result<(Partition, Blob), Error> {
         let media = Arc::clone(self);
         let found = blocking(move || {
-            let (partition, key, head) = media.find(&id)?.ok_or(Error::NotFound)?;
+            let Some((partition, key, head)) = media.find(&id)? else { return media.open_kept(&id) };
             let file = media.segments.open(partition, head.segment)?;
-            let source = Arc::new(Source { key, shape: Shape::of(head.length), file, offset: head.offset });
+            let source = Source::in_segment(key, Shape::of(head.length), file, head.offset);
             let first = source.chunk(0)?;
-            Ok((partition, Blob { info: head.info, source, first }))
+            Ok((partition, Blob { info: head.info, source: Arc::new(source), first }))
         });
         let found = found.await;
         if matches!(found, Err(Error::Segment)) {
             log::error!("a segment of media is damaged or missing");
         }
         found
+    }
+
+    /// A blob that its owner keeps. Blocks.
+    fn open_kept(&self, id: &MediaId) -> Result<(Partition, Blob), Error> {
+        let kept = self.rooms.get().and_then(|rooms| rooms.kept_blob(&id.text())).ok_or(Error::NotFound)?;
+        let info = Info { content_type: kept.content_type.clone(), filename: kept.filename.clone() };
+        let source = Source::kept(kept, self.journals.store.clone());
+        let first = source.chunk(0)?;
+        Ok((Partition::FOREVER, Blob { info, source: Arc::new(source), first }))
     }
 
     async fn put_head(&self, id: &MediaId, partition: Partition, key: &Key, head: &Head) -> Result<(), Error> {

@@ -1,8 +1,9 @@
 //! Rooms: what an event does to a room, and who may see it.
 //!
-//! `core`, `create`, `visibility`, `relations` and `summary` are pure: no I/O, no clock, no tokio.
+//! `core`, `create`, `lifetime`, `visibility`, `relations` and `summary` are pure: no I/O, no clock, no tokio.
 
 mod admit;
+mod blobs;
 mod bodies;
 mod change_state;
 pub mod core;
@@ -19,6 +20,7 @@ mod gone;
 mod hall;
 pub mod history;
 pub mod ledger;
+pub mod lifetime;
 mod make;
 mod membership;
 mod moved;
@@ -38,6 +40,7 @@ mod send;
 pub mod show;
 pub mod spaces;
 pub mod summary;
+mod term;
 mod timeline;
 mod token;
 mod typing;
@@ -47,11 +50,13 @@ mod view;
 pub mod visibility;
 
 pub use self::{
+    blobs::{Kept, Turnover},
     bodies::Whole,
     entry::Entry,
     error::Error,
     farewell::{farewell, is_farewell},
     hall::{Policy, Rooms, Watches},
+    lifetime::Lifetimes,
     make::Wish,
     membership::Change,
     notes::{Level, PushNote, Target},

@@ -114,6 +114,20 @@ impl Class {
         Self::ALL.iter().rev().find(fits).copied().unwrap_or(Self::Hour)
     }
 
+    /// What people call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hour => "1h",
+            Self::Day => "1d",
+            Self::Week => "7d",
+            Self::Month => "30d",
+            Self::Quarter => "90d",
+            Self::Year => "1y",
+            Self::Forever => "forever",
+        }
+    }
+
     /// The next longer class.
     #[must_use]
     pub fn longer(self) -> Self {

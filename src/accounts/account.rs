@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use ruma::{OwnedDeviceId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -30,6 +30,8 @@ pub struct Account {
     pub vault: Live<VaultLedger>,
     queue: RwLock<Queue>,
     pub(super) backup: RwLock<BTreeMap<BackupKey, Position>>,
+    /// Where the last deletion of a backed-up key stands.
+    pub(super) deleted: Mutex<Position>,
     pub(super) reports: RwLock<Vec<ReportRow>>,
     changed: watch::Sender<u64>,
 }
@@ -55,6 +57,7 @@ impl Account {
     ) -> Result<Self, journal::Error> {
         let mut queue = BTreeMap::new();
         let mut backup = BTreeMap::new();
+        let mut deleted = Position::START;
         let mut reports = Vec::new();
         vault.load_windows(journals, &mut |stream, position, plain| {
             match stream {
@@ -64,10 +67,12 @@ impl Account {
                 }
                 Stream::Backup => {
                     let row: BackupRow = serde_json::from_slice(&plain).map_err(|_| journal::Error::Malformed)?;
-                    match row.data {
-                        Some(_) => backup.insert(row.key(), position),
-                        None => backup.remove(&row.key()),
-                    };
+                    if row.data.is_some() {
+                        backup.insert(row.key(), position);
+                    } else {
+                        backup.remove(&row.key());
+                        deleted = deleted.max(position);
+                    }
                 }
                 Stream::Reports => {
                     reports.push(serde_json::from_slice(&plain).map_err(|_| journal::Error::Malformed)?);
@@ -83,6 +88,7 @@ impl Account {
         backup.retain(|key: &BackupKey, _| kept.get(&key.version).is_some_and(|version| !version.deleted));
         let account = Self::assemble(user_id, slot, vault, queue, backup);
         *account.reports.write() = reports;
+        *account.deleted.lock() = deleted;
         Ok(account)
     }
 
@@ -100,6 +106,7 @@ impl Account {
             vault: Live::new(vault),
             queue: RwLock::new(Queue::new(queue)),
             backup: RwLock::new(backup),
+            deleted: Mutex::default(),
             reports: RwLock::default(),
             changed: watch::Sender::new(0),
         }

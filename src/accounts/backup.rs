@@ -87,12 +87,12 @@ impl Backups<'_> {
 }
 
 impl Account {
-    /// Makes durable what `decide` derives from the backup as it is, and gives the entry of `version` and the number of
-    /// its keys afterwards.
+    /// Makes durable what `decide` derives from the backup as it is, the keys of each room in the partition that
+    /// `partitions` names, and gives the entry of `version` and the number of its keys afterwards.
     pub async fn back_up<E: From<journal::Error> + Send>(
         &self,
         journals: &Journals,
-        partition: Partition,
+        partitions: &(dyn Fn(&RoomId) -> Partition + Sync),
         version: u64,
         decide: impl FnOnce(&Backups<'_>) -> Result<BackupPlan, E> + Send,
     ) -> Result<(Option<Backup>, u64), E> {
@@ -103,14 +103,24 @@ impl Account {
         };
         let mut batch = Batch::default();
         let mut placed = Vec::with_capacity(decided.keys.len());
-        for (BackupKey { version, room, session }, data) in decided.keys {
+        let mut deleted = *self.deleted.lock();
+        for (key, data) in decided.keys {
+            let partition = partitions(&key.room);
+            // What is read last holds: behind the row that this one replaces, or else behind everything deleted.
+            let after = self.backup.read().get(&key).copied().unwrap_or(deleted);
+            let BackupKey { version, room, session } = key;
             let there = data.is_some();
             let row = BackupRow { version, room, session, data };
             let plain = serde_json::to_vec(&row).map_err(|_| journal::Error::Malformed)?;
+            let primer = |_: &VaultLedger| Primer::default();
             let position =
-                vault.append(journals, Stream::Backup, partition, |_| Primer::default(), &plain, &mut batch)?;
+                vault.append_behind(journals, Stream::Backup, partition, after, primer, &plain, &mut batch)?;
+            if !there {
+                deleted = deleted.max(position);
+            }
             placed.push((row.key(), there.then_some(position)));
         }
+        *self.deleted.lock() = deleted;
         vault.change(journals, decided.changes, &mut batch)?;
         let done = journals.store.commit(batch).await.map_err(journal::Error::from);
         vault.finish(done)?;

@@ -5,11 +5,15 @@ use ruma::UserId;
 
 use super::{Account, Accounts, Error, record::Life};
 use crate::{
-    house::{Alias, House, HouseChange, HouseLedger, NameTag},
+    clock::Timestamp,
+    house::{Alias, House, HouseChange, HouseLedger, NameTag, Parted},
     pseudonym::{MemberId, erased},
     seal::slots::{Change, SlotId},
     store::Batch,
 };
+
+/// Milliseconds of a day.
+const DAY_MS: u64 = 86_400_000;
 
 impl Accounts {
     /// Ends an account of this server, open or cold: nothing of it opens once this returns. With `erase`, rooms forget
@@ -36,8 +40,12 @@ impl Accounts {
         if !self.journals.slots.contains(&slot) {
             return Err(Error::NotFound);
         }
+        let tag = NameTag::new(slot, name);
         if erase {
-            self.house.change(|_| vec![HouseChange::Erased(slot, Some(NameTag::new(slot, name)))]).await?;
+            self.house.change(|_| vec![HouseChange::Erased(slot, Some(tag))]).await?;
+        } else if self.policy.parted.is_some() {
+            let parted = Parted { tag, day: self.clock.now().0 / DAY_MS };
+            self.house.change(|_| vec![HouseChange::Parted(slot, Some(parted))]).await?;
         }
         let mut ended = vec![slot];
         let mut login = name.to_owned();
@@ -109,6 +117,29 @@ impl Accounts {
             return Ok(false);
         }
         self.ended(user.localpart())
+    }
+
+    /// Marks those as to be forgotten who ended their accounts so long ago that rooms forget them unasked; whether there
+    /// is anybody. The caller trusts the clock.
+    pub async fn forget_parted(&self) -> Result<bool, Error> {
+        let Some(lifetime) = self.policy.parted else { return Ok(false) };
+        let now = self.clock.now();
+        // The day itself does not count: nobody goes early.
+        let over = |parted: &Parted| Timestamp((parted.day + 1).saturating_mul(DAY_MS)).after(lifetime) <= now;
+        let house = self.house.view()?;
+        let due: Vec<_> =
+            house.parted.iter().filter(|(_, parted)| over(parted)).map(|(slot, it)| (*slot, *it)).collect();
+        if due.is_empty() {
+            return Ok(false);
+        }
+        let marks = due.iter().flat_map(|(slot, parted)| {
+            let gone = !self.journals.slots.contains(slot);
+            let erased = gone.then_some(HouseChange::Erased(*slot, Some(parted.tag)));
+            [Some(HouseChange::Parted(*slot, None)), erased].into_iter().flatten()
+        });
+        let marks = marks.collect();
+        self.house.change(|_| marks).await?;
+        Ok(true)
     }
 
     /// Whether an account that ended is to be forgotten.

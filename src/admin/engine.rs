@@ -19,6 +19,7 @@ use crate::{
         administer::{Error, NewToken, RoomShown, Shredded, TokenShown, UserShown},
     },
     house,
+    retention::Shown,
     rooms::Notice,
     seal::password::passphrase,
     secret::SecretText,
@@ -78,6 +79,7 @@ impl Administrator {
                 let event = engine.send_notice(&engine.named(&name)?.user, notice).await?;
                 Ok((Vec::new(), json!({ "event_id": event })))
             }
+            Request::RetentionShow => Ok(listed("lifetimes", engine.retention.table(), Shown::line)),
             Request::ReportList => self.list_reports(),
             Request::RoomList => self.list_rooms().await,
             Request::RoomInfo { room } => {

@@ -77,6 +77,8 @@ pub enum Request {
         /// What it is told.
         text: String,
     },
+    /// Shows what is kept for how long.
+    RetentionShow,
     /// Shows what was reported.
     ReportList,
     /// Lists the rooms that are open.

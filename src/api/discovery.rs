@@ -54,6 +54,8 @@ const FEATURES: &[&str] = &[
     "uk.tcpip.msc4133.stable",
     "org.matrix.msc4262",
     "computer.gingershaped.msc4466",
+    // How long rooms keep their messages.
+    "org.matrix.msc1763",
     // Dehydrated devices.
     "org.matrix.msc3814",
     // Deleting account data.

@@ -89,8 +89,7 @@ impl Config {
     /// What single values cannot say.
     fn check(&self) -> Result<(), Error> {
         let longest = Duration::from_mins(5);
-        let retention = &self.retention;
-        let rules: [(bool, &str, &str); 11] = [
+        let rules: [(bool, &str, &str); 8] = [
             (
                 self.server.listen.is_empty() && self.server.listen_tls.is_empty() && self.server.unix_socket.is_none(),
                 "server.listen",
@@ -107,17 +106,6 @@ impl Config {
                 "expected together with `server.tls_key`",
             ),
             (self.time.bucket.0.is_zero() || self.time.bucket.0 > longest, "time.bucket", "expected 1ms to 5m"),
-            (retention.min > retention.max, "retention.min", "expected at most `retention.max`"),
-            (
-                retention.default < retention.min || retention.default > retention.max,
-                "retention.default",
-                "expected between `retention.min` and `retention.max`",
-            ),
-            (
-                retention.to_device < retention.default.min(self.accounts.device_inactivity),
-                "retention.to_device",
-                "expected at least `retention.default`: a lost key is an unreadable message",
-            ),
             (
                 !self.rooms.versions.contains(&self.rooms.default_version),
                 "rooms.default_version",
@@ -131,8 +119,9 @@ impl Config {
             ),
             (self.federation.enabled, "federation.enabled", "expected false: this version does not federate"),
         ];
-        match rules.into_iter().find(|(broken, ..)| *broken) {
-            Some((_, key, problem)) => Err(key_error(key, problem)),
+        let broken = rules.into_iter().find(|(broken, ..)| *broken).map(|(_, key, problem)| (key, problem));
+        match broken.or_else(|| self.retention.contradiction(self.accounts.device_inactivity)) {
+            Some((key, problem)) => Err(key_error(key, problem)),
             None => Ok(()),
         }
     }
@@ -164,12 +153,15 @@ fn environment_path(key: &str) -> Option<String> {
     if key == "profile" { Some(key) } else { key.split_once("__").map(|(section, key)| format!("{section}.{key}")) }
 }
 
-/// A variable is text, except where the default is a number, a truth value or a list.
+/// A variable is text, except where the default is a number, a truth value, a list or a table.
 fn environment_value(path: &str, value: String) -> figment::value::Value {
     let defaults = Figment::from(Serialized::defaults(Config::default()));
     let is_text = !matches!(
         defaults.find_value(path),
-        Ok(figment::value::Value::Bool(..) | figment::value::Value::Num(..) | figment::value::Value::Array(..))
+        Ok(figment::value::Value::Bool(..)
+            | figment::value::Value::Num(..)
+            | figment::value::Value::Array(..)
+            | figment::value::Value::Dict(..))
     );
     let parsed = if is_text { None } else { value.parse().ok() };
     parsed.unwrap_or_else(|| figment::value::Value::from(value))
@@ -186,7 +178,9 @@ fn syntax(text: &str, error: &toml::de::Error) -> Error {
 
 /// Figment's errors quote the value found; only the path and what was expected are taken over.
 fn describe(error: &figment::Error) -> Error {
-    let mut key = error.path.join(".");
+    // What stands deeper is no key of the configuration but something an administrator named: a room.
+    let path = &error.path[..error.path.len().min(2)];
+    let mut key = path.join(".");
     let problem = match &error.kind {
         Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) | Kind::InvalidLength(_, expected) => {
             format!("expected {expected}")
@@ -225,7 +219,7 @@ fn list(expected: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Span;
+    use crate::config::Lifetime;
 
     fn load(text: &str) -> Result<Config, Error> {
         Config::from_parts(text, [])
@@ -243,10 +237,10 @@ mod tests {
     #[test]
     fn the_profile_changes_defaults_and_keys_win() {
         let strict = load("profile = \"strict\"").expect("valid");
-        assert!(strict.retention.default == Span::days(7));
+        assert!(strict.retention.default == Lifetime::days(7));
         let mixed = load("profile = \"strict\"\n[retention]\ndefault = \"30d\"\nto_device = \"30d\"").expect("valid");
-        assert!(mixed.retention.default == Span::days(30));
-        assert!(mixed.retention.media == Span::days(7));
+        assert!(mixed.retention.default == Lifetime::days(30));
+        assert!(mixed.retention.media == Lifetime::days(7));
     }
 
     #[test]
@@ -258,12 +252,16 @@ mod tests {
             ("LETHE_ROOMS__DEFAULT_VERSION", "11"),
             ("LETHE_CACHE", "ignored"),
             ("HOME", "ignored"),
+            ("LETHE_RETENTION__MAX", "forever"),
+            ("LETHE_RETENTION__ROOMS", "{\"#news:localhost\" = \"7d\"}"),
         ];
         let environment = environment.map(|(key, value)| (key.to_owned(), value.to_owned()));
         let config = Config::from_parts("[server]\nname = \"file.example\"", environment).expect("valid");
         assert_eq!(config.server.name, "env.example");
         assert_eq!(config.accounts.argon2_passes, 5);
         assert_eq!(config.rooms.default_version, ruma::RoomVersionId::V11);
+        assert!(config.retention.max == Lifetime::Forever);
+        assert!(config.retention.rooms.values().eq(&[Lifetime::days(7)]));
         assert_eq!(config.registration.shared_secret.expect("set").0.expose(), "0012");
     }
 
@@ -274,6 +272,9 @@ mod tests {
             ("[server]\nnam = \"s3cret\"", "server.nam`"),
             ("sever = \"s3cret\"", "sever"),
             ("[retention]\ndefault = \"s3cret\"", "retention.default"),
+            ("[retention.rooms]\n\"#s3cret:localhost\" = \"long\"", "retention.rooms`"),
+            ("[retention.rooms]\n\"#s3cret:localhost\" = \"forever\"", "retention.rooms`"),
+            ("[retention.rooms]\n\"s3cret\" = \"1d\"", "retention.rooms`"),
             ("[registration]\nmode = \"s3cret\"", "registration.mode"),
             ("[registration]\nshared_secret = [\"s3cret\"]", "registration.shared_secret"),
             ("[accounts]\nargon2_passes = \"s3cret\"", "accounts.argon2_passes"),

@@ -38,6 +38,16 @@ const TIMES: &[(&str, u64)] = &[
 /// Units of size, the largest first, in bytes.
 const SIZES: &[(&str, u64)] = &[("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
+/// The span that `text` says, if it says one.
+pub(super) fn span_of(text: &str) -> Option<Span> {
+    parse(text, TIMES).map(|millis| Span(Duration::from_millis(millis)))
+}
+
+/// Reads text and gives what `read` makes of it.
+pub(super) fn text_of<'de, D: Deserializer<'de>, T>(from: D, read: impl Fn(&str) -> T) -> Result<T, D::Error> {
+    from.deserialize_str(Text(read))
+}
+
 /// A number of bytes: a whole number followed by `B`, `KiB`, `MiB` or `GiB`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
@@ -69,10 +79,8 @@ impl Serialize for Span {
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let parsed = deserializer.deserialize_str(Text(|text: &str| parse(text, TIMES)))?;
-        let millis =
-            parsed.ok_or_else(|| de::Error::custom("expected a length of time such as \"10s\", \"12h\" or \"30d\""))?;
-        Ok(Self(Duration::from_millis(millis)))
+        let parsed = text_of(deserializer, span_of)?;
+        parsed.ok_or_else(|| de::Error::custom("expected a length of time such as \"10s\", \"12h\" or \"30d\""))
     }
 }
 

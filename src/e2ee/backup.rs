@@ -7,9 +7,13 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::{E2ee, Error};
-use crate::accounts::{
-    Account, BackupKey, BackupPlan, Backups,
-    vault::{Backup, VaultChange, VaultLedger},
+use crate::{
+    accounts::{
+        Account, BackupKey, BackupPlan, Backups,
+        vault::{Backup, VaultChange, VaultLedger},
+    },
+    rooms::Rooms,
+    store::{Class, Partition},
 };
 
 /// Keys one backup may hold: each takes a row on the disk, and some 200 bytes of RAM while its account is open.
@@ -117,9 +121,8 @@ impl E2ee {
             let gone = Backup { algorithm: String::new(), auth_data: Value::Null, etag, deleted: true };
             Ok::<_, Error>(BackupPlan { keys: Vec::new(), changes: vec![VaultChange::Backup(version, gone)] })
         };
-        let partition = self.journals().epochs.current(self.accounts.policy().backup).await;
-        let partition = partition.map_err(crate::accounts::Error::from)?;
-        account.back_up(self.journals(), partition, version, decide).await?;
+        let partitions = self.backup_partitions().await?;
+        account.back_up(self.journals(), &|room| partitions.of(&self.rooms, room), version, decide).await?;
         Ok(account.shred_backup(self.journals()).await?)
     }
 
@@ -199,8 +202,7 @@ impl E2ee {
     where
         F: FnOnce(&Backups<'_>) -> Result<Vec<(BackupKey, Option<Box<RawValue>>)>, Error> + Send,
     {
-        let partition = self.journals().epochs.current(self.accounts.policy().backup).await;
-        let partition = partition.map_err(crate::accounts::Error::from)?;
+        let partitions = self.backup_partitions().await?;
         let plan = |backups: &Backups<'_>| {
             let keys = decide(backups)?;
             let mut plan = BackupPlan { keys, changes: Vec::new() };
@@ -211,8 +213,32 @@ impl E2ee {
             }
             Ok::<_, Error>(plan)
         };
-        let (entry, count) = account.back_up(self.journals(), partition, version, plan).await?;
+        let (entry, count) =
+            account.back_up(self.journals(), &|room| partitions.of(&self.rooms, room), version, plan).await?;
         Ok(BackupState { count, etag: entry.ok_or(Error::NotFound)?.etag })
+    }
+}
+
+/// Where backed-up keys are filed now, by the class of their rooms.
+struct BackupPartitions(BTreeMap<Class, Partition>);
+
+impl BackupPartitions {
+    /// The one for the keys of a room: where nobody has it open, that of the default.
+    fn of(&self, rooms: &Rooms, room: &RoomId) -> Partition {
+        let known = rooms.find(room).and_then(|room| self.0.get(&room.view().class()));
+        known.or_else(|| self.0.get(&rooms.policy().lifetimes.default)).copied().unwrap_or(Partition::FOREVER)
+    }
+}
+
+impl E2ee {
+    /// A key lives one class longer than the messages it opens: those that came last would else outlive it.
+    async fn backup_partitions(&self) -> Result<BackupPartitions, Error> {
+        let mut partitions = BTreeMap::new();
+        for class in self.rooms.classes() {
+            let partition = self.journals().epochs.current(class.longer()).await;
+            partitions.insert(class, partition.map_err(crate::accounts::Error::from)?);
+        }
+        Ok(BackupPartitions(partitions))
     }
 }
 

@@ -8,10 +8,12 @@ use super::{Engine, Settings};
 use crate::{
     accounts::{self, LoggedIn, NewDevice, Session},
     clock::{Clock, ManualClock, Timestamp},
+    config::Config,
     media, outbound,
     push::pushing,
     random::{Random, SeededRandom},
-    rooms::{self, Room, create},
+    retention,
+    rooms::{self, Lifetimes, Room, create},
     seal::slots::MemoryMedium,
     secret::SecretText,
     store::{Class, MemoryBackend, Store},
@@ -34,7 +36,7 @@ pub(crate) fn settings() -> Settings {
             most_rooms: 5000,
             inactivity: Class::Quarter,
             to_device: Class::Month,
-            backup: Class::Quarter,
+            parted: Some(Duration::from_hours(24 * 30)),
             access_lifetime: Duration::from_hours(1),
             least_guesses: 0.0,
             random_localpart: false,
@@ -43,7 +45,7 @@ pub(crate) fn settings() -> Settings {
         rooms: rooms::Policy {
             server_name: server_name.clone(),
             bucket: Duration::from_secs(10),
-            messages: Class::Month,
+            lifetimes: Arc::new(Lifetimes::of(Class::Month)),
             default_version: RoomVersionId::V12,
             versions: crate::event::SUPPORTED.to_vec(),
             notices: None,
@@ -51,6 +53,7 @@ pub(crate) fn settings() -> Settings {
         media: media::Policy {
             directory: std::env::temp_dir().join("lethe-no-media"),
             class: Class::Month,
+            remote: Class::Day,
             max_upload: 0,
             quota: 0,
             thumbnail_cache: 0,
@@ -60,6 +63,7 @@ pub(crate) fn settings() -> Settings {
         presence: false,
         push: pushing::Policy { enabled: true, details: false, client: outbound::Client::new(tls.clone(), []) },
         tls,
+        retention: retention::Policy::of(&Config::default()),
         data: std::env::temp_dir(),
     }
 }
@@ -101,10 +105,14 @@ impl Machine {
 
     /// Starts an engine on what lies on the disk.
     pub(crate) async fn start(&self) -> Arc<Engine> {
+        self.start_with(settings()).await
+    }
+
+    /// As [`Machine::start`], with these settings.
+    pub(crate) async fn start_with(&self, settings: Settings) -> Arc<Engine> {
         let store = Store::inline(Arc::clone(&self.backend) as _);
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let engine =
-            Engine::assemble(store, Arc::clone(&self.medium) as _, clock, Arc::clone(&self.random), settings());
+        let engine = Engine::assemble(store, Arc::clone(&self.medium) as _, clock, Arc::clone(&self.random), settings);
         Arc::new(engine.await.expect("an engine starts"))
     }
 }
@@ -127,6 +135,7 @@ pub(crate) async fn founded(engine: &Engine, by: &Session) -> Arc<Room> {
         name: None,
         topic: None,
         alias: None,
+        retention: None,
         initial_state: Vec::new(),
         creation_content: CanonicalJsonObject::new(),
         power_level_content_override: CanonicalJsonObject::new(),

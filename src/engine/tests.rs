@@ -1,6 +1,7 @@
 //! The slice from an account to the disk and back, without HTTP.
 
 mod e2ee;
+mod retention;
 
 use std::sync::Arc;
 

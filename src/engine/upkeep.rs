@@ -3,26 +3,28 @@
 use std::time::Duration;
 
 use super::{Engine, Error};
-use crate::{log, metrics::Task, rooms, store::Class};
+use crate::{accounts, house, log, metrics::Task, rooms, store::Class};
 
 /// How often packs are looked for, and whether anything else is due.
 const ROUND_EVERY: Duration = Duration::from_mins(1);
+/// After which time of steady running the clock is taken for right where somebody or something is given up for good.
+const TRUSTED_AFTER: Duration = Duration::from_hours(24);
 /// How often open partitions are merged, which takes the order of writes out of them.
 const MERGE_EVERY: Duration = Duration::from_hours(1);
 /// How often what was redacted is rewritten: it is to be gone within 15 minutes (DESIGN §8), and a round takes its time.
 const REWRITE_EVERY: Duration = Duration::from_mins(10);
-/// How often whoever changed gets a new generation, which shreds what was superseded.
-const GENERATION_EVERY: Duration = Duration::from_hours(24);
 
 impl Engine {
     /// The classes rows are written in.
     #[must_use]
     pub fn classes(&self) -> Vec<Class> {
         let accounts = self.accounts.policy();
-        let (messages, media) = (self.rooms.policy().messages, self.media.policy());
-        let mut classes = vec![accounts.inactivity, accounts.to_device, accounts.backup, messages, media.class];
+        let media = self.media.policy();
+        let mut classes = vec![accounts.inactivity, accounts.to_device, media.class];
         // Pictures of pages go there.
-        classes.extend(media.previews.is_some().then_some(Class::Day));
+        classes.extend(media.previews.is_some().then_some(media.remote));
+        // Messages, and the backed-up keys that open them.
+        classes.extend(self.rooms.classes().into_iter().flat_map(|class| [class, class.longer()]));
         classes.sort_unstable();
         classes.dedup();
         classes
@@ -51,6 +53,23 @@ impl Engine {
             }
         }
         self.metrics.ran(Task::Packs, well);
+    }
+
+    /// Ends rooms that are empty for good, and has rooms forget who has been gone for long. The caller trusts the clock.
+    pub async fn part_with_old(&self) {
+        if let Some(lifetime) = self.retention.empty_rooms
+            && let Err(error) = self.rooms.end_empty(lifetime).await
+        {
+            log::warn!("an empty room was not ended", reason = error.reason());
+        }
+        match self.accounts.forget_parted().await {
+            Ok(true) => self.rooms.clear_all().await,
+            Ok(false) | Err(accounts::Error::House(house::Error::Asleep)) => {}
+            Err(error) => {
+                let reason = rooms::Error::from(error).reason();
+                log::warn!("accounts that ended are not forgotten yet", reason = reason);
+            }
+        }
     }
 
     /// Gives everybody who changed a new generation.
@@ -112,16 +131,20 @@ impl Engine {
         self.metrics.ran(Task::Epochs, opened);
         self.forget().await;
         self.pack().await;
+        let kept = self.keep_shown().await;
         let dropped = self.media.drop_dead().await.is_ok();
         if !dropped {
             log::error!("media that has expired was not unlinked");
         }
-        self.metrics.ran(Task::Media, dropped);
+        self.metrics.ran(Task::Media, kept && dropped);
         let now = self.clock.monotonic();
         if is_due(&mut pace.rewritten, now, REWRITE_EVERY) {
             self.rewrite_redacted().await;
         }
-        if is_due(&mut pace.renewed, now, GENERATION_EVERY) {
+        if is_due(&mut pace.renewed, now, self.retention.superseded) {
+            if now.saturating_sub(pace.started) >= TRUSTED_AFTER {
+                self.part_with_old().await;
+            }
             self.renew().await;
         }
         if is_due(&mut pace.merged, now, MERGE_EVERY) {
@@ -132,6 +155,7 @@ impl Engine {
 
 /// When what is not done in every round was done last, by the monotonic clock.
 pub(super) struct Pace {
+    started: Duration,
     rewritten: Duration,
     renewed: Duration,
     merged: Duration,
@@ -139,7 +163,7 @@ pub(super) struct Pace {
 
 impl From<Duration> for Pace {
     fn from(now: Duration) -> Self {
-        Self { rewritten: now, renewed: now, merged: now }
+        Self { started: now, rewritten: now, renewed: now, merged: now }
     }
 }
 

@@ -7,6 +7,7 @@ use ruma::{OwnedDeviceId, OwnedRoomAliasId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::blob::KeptBlob;
 use crate::{
     journal::{Error, Ledger},
     seal::{
@@ -45,6 +46,21 @@ pub struct HouseLedger {
     pub erased: OrdMap<SlotId, NameTag>,
     /// Rooms that are to be ended when they open, each under a random salt with a tag of its id.
     pub doomed: OrdMap<SlotId, NameTag>,
+    /// Accounts that ended without asking to be forgotten, by the slot they had, with a tag of their name and the day.
+    pub parted: OrdMap<SlotId, Parted>,
+    /// Media that profiles show, by id.
+    pub blobs: OrdMap<String, KeptBlob>,
+}
+
+/// An account that ended and is to be forgotten later.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parted {
+    /// Recognises its localpart.
+    #[serde(rename = "n")]
+    pub tag: NameTag,
+    /// The day it ended, counted since the epoch.
+    #[serde(rename = "d")]
+    pub day: u64,
 }
 
 /// Recognises the localpart of an account that is to be forgotten, or the id of a room that is to be ended, without naming
@@ -212,6 +228,12 @@ pub enum HouseChange {
     /// A room is to be ended when it opens.
     #[serde(rename = "x")]
     Doomed(SlotId, Option<NameTag>),
+    /// An account is to be forgotten in every room later.
+    #[serde(rename = "o")]
+    Parted(SlotId, Option<Parted>),
+    /// A blob is kept because a profile shows it.
+    #[serde(rename = "b")]
+    Blob(String, Option<KeptBlob>),
 }
 
 impl HouseLedger {
@@ -262,6 +284,8 @@ impl Ledger for HouseLedger {
             HouseChange::Token(token, entry) => set(&mut self.tokens, token, entry),
             HouseChange::Erased(slot, tag) => set(&mut self.erased, slot, tag),
             HouseChange::Doomed(salt, tag) => set(&mut self.doomed, salt, tag),
+            HouseChange::Parted(slot, parted) => set(&mut self.parted, slot, parted),
+            HouseChange::Blob(id, blob) => set(&mut self.blobs, id, blob),
         }
         Ok(())
     }
@@ -286,6 +310,8 @@ impl Ledger for HouseLedger {
         changes.extend(self.tokens.iter().map(|(token, e)| HouseChange::Token(token.clone(), Some(e.clone()))));
         changes.extend(self.erased.iter().map(|(slot, tag)| HouseChange::Erased(*slot, Some(*tag))));
         changes.extend(self.doomed.iter().map(|(salt, tag)| HouseChange::Doomed(*salt, Some(*tag))));
+        changes.extend(self.parted.iter().map(|(slot, parted)| HouseChange::Parted(*slot, Some(*parted))));
+        changes.extend(self.blobs.iter().map(|(id, blob)| HouseChange::Blob(id.clone(), Some(blob.clone()))));
         changes
     }
 }

@@ -3,6 +3,8 @@
 //! An owner in memory is ahead of the disk between putting rows into a batch and that batch's commit. Whoever holds
 //! it does both under one lock; when the commit fails the owner is [`Owner::stop`]ped and must be loaded again.
 
+mod append;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Error, Journals, Position, Shelf, Stream, WindowRecord, keep::Keep, window::Window};
@@ -218,34 +220,6 @@ impl<L: Ledger> Owner<L> {
             return Ok(());
         }
         self.write(journals, changes.into_iter().map(Line::Change).collect(), batch)
-    }
-
-    /// Puts one entry of `stream` into `batch`, in `partition`, which must be living. Opens a window where none is
-    /// open, with `primer`; its secret is written before the row, in the same batch.
-    pub fn append(
-        &mut self,
-        journals: &Journals,
-        stream: Stream,
-        partition: Partition,
-        primer: impl FnOnce(&L) -> Primer,
-        plain: &[u8],
-        batch: &mut Batch,
-    ) -> Result<Position, Error> {
-        if self.stopped {
-            return Err(Error::Stopped);
-        }
-        (self.dirty, self.ahead) = (true, true);
-        let newest = self.windows.iter().rposition(|window| window.record.stream == stream);
-        let at = if let Some(at) = newest.filter(|&at| {
-            let record = &self.windows[at].record;
-            record.partition == partition && !record.closed
-        }) {
-            at
-        } else {
-            let primer = primer(&self.ledger);
-            self.open_window(journals, stream, partition, primer, batch)?
-        };
-        self.windows[at].append(journals, plain, batch)
     }
 
     /// Reads one entry; `None` when its window is gone.

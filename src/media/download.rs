@@ -15,8 +15,10 @@ use tokio::task::JoinHandle;
 
 use super::{Error, Info, upload::blocking};
 use crate::{
+    house::KeptBlob,
     journal,
     seal::blob::{BlobKey, PLAIN, Shape},
+    store::Store,
 };
 
 /// A blob that was found; its first chunk has been opened.
@@ -29,21 +31,60 @@ pub struct Blob {
 
 /// Where a blob's chunks come from.
 pub(super) struct Source {
-    pub(super) key: BlobKey,
-    pub(super) shape: Shape,
-    pub(super) file: File,
-    pub(super) offset: u64,
+    length: u64,
+    place: Place,
+}
+
+enum Place {
+    Segment { key: BlobKey, shape: Shape, file: File, offset: u64 },
+    Rows { blob: KeptBlob, store: Store },
 }
 
 impl Source {
+    /// A blob in a segment file.
+    pub(super) fn in_segment(key: BlobKey, shape: Shape, file: File, offset: u64) -> Self {
+        Self { length: shape.length, place: Place::Segment { key, shape, file, offset } }
+    }
+
+    /// A blob that its owner keeps.
+    pub(super) fn kept(blob: KeptBlob, store: Store) -> Self {
+        Self { length: blob.length, place: Place::Rows { blob, store } }
+    }
+
     /// The content of the chunk `index`.
     pub(super) fn chunk(&self, index: u32) -> Result<Bytes, Error> {
-        let (start, size) = self.shape.sealed(index);
-        let mut chunk = vec![0; size];
-        self.file.read_exact_at(&mut chunk, self.offset + start)?;
-        let mut plain = self.key.open(index, chunk)?;
-        plain.truncate(self.shape.content(index));
-        Ok(plain.into())
+        match &self.place {
+            Place::Segment { key, shape, file, offset } => {
+                let (start, size) = shape.sealed(index);
+                let mut chunk = vec![0; size];
+                file.read_exact_at(&mut chunk, offset + start)?;
+                let mut plain = key.open(index, chunk)?;
+                plain.truncate(shape.content(index));
+                Ok(plain.into())
+            }
+            Place::Rows { blob, store } => {
+                let (instance, partition, address) = blob.place(index);
+                let row = store.get(instance, partition, &address).map_err(journal::Error::from)?;
+                // Nothing shows it since, and its rows are merged away.
+                let row = row.ok_or(Error::NotFound)?;
+                Ok(blob.open(index, row).map_err(journal::Error::from)?.into())
+            }
+        }
+    }
+
+    /// What every chunk but the last holds, bytes.
+    fn plain(&self) -> usize {
+        match &self.place {
+            Place::Segment { .. } => PLAIN,
+            Place::Rows { .. } => KeptBlob::PLAIN,
+        }
+    }
+
+    fn chunks(&self) -> u32 {
+        match &self.place {
+            Place::Segment { shape, .. } => shape.chunks(),
+            Place::Rows { blob, .. } => blob.rows(),
+        }
     }
 }
 
@@ -51,7 +92,7 @@ impl Blob {
     /// The length of the content, bytes.
     #[must_use]
     pub fn length(&self) -> u64 {
-        self.source.shape.length
+        self.source.length
     }
 
     /// The content as a body that reads on demand.
@@ -64,8 +105,9 @@ impl Blob {
     /// The bytes of `range`, which lies within the content, as a body that reads on demand.
     #[must_use]
     pub fn into_part(self, range: Range<u64>) -> Download {
-        let first = u32::try_from(range.start / PLAIN as u64).unwrap_or(u32::MAX);
-        let skip = usize::try_from(range.start % PLAIN as u64).unwrap_or(0);
+        let plain = self.source.plain() as u64;
+        let first = u32::try_from(range.start / plain).unwrap_or(u32::MAX);
+        let skip = usize::try_from(range.start % plain).unwrap_or(0);
         let left = range.end.min(self.length()).saturating_sub(range.start);
         let (ready, next) = if first == 0 { (Some(self.first), 1) } else { (None, first) };
         Download { source: self.source, ready, reading: None, next, skip, left }
@@ -75,7 +117,7 @@ impl Blob {
     pub(super) async fn read_all(self) -> Result<Vec<u8>, Error> {
         blocking(move || {
             let mut whole = self.first.to_vec();
-            for index in 1..self.source.shape.chunks() {
+            for index in 1..self.source.chunks() {
                 whole.extend_from_slice(&self.source.chunk(index)?);
             }
             Ok(whole)

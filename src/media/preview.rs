@@ -22,10 +22,7 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use super::{Error, Info, Media, thumbnail};
-use crate::{
-    outbound::{Answer, Bounds, Client},
-    store::Class,
-};
+use crate::outbound::{Answer, Bounds, Client};
 
 /// Pages loaded at once: each holds a page and a picture in memory.
 const AT_ONCE: usize = 4;
@@ -162,7 +159,7 @@ impl Media {
         let (bytes, whole) = answer.read(previews.policy.max_image).await.ok()?;
         let (content_type, (width, height)) = thumbnail::look_at(&bytes).ok().filter(|_| whole)?;
         let length = bytes.len();
-        let id = self.keep_for_a_day(user, content_type, bytes).await.ok()?;
+        let id = self.keep_for_a_while(user, content_type, bytes).await.ok()?;
         let uri = format!("mxc://{}/{}", self.policy.server_name, id.text());
         preview.insert("og:image".to_owned(), uri.into());
         preview.insert("og:image:type".to_owned(), content_type.into());
@@ -172,13 +169,13 @@ impl Media {
         Some(())
     }
 
-    async fn keep_for_a_day(
+    async fn keep_for_a_while(
         self: &Arc<Self>,
         user: &UserId,
         content_type: &str,
         bytes: Bytes,
     ) -> Result<super::MediaId, Error> {
-        let mut upload = self.upload_for(Class::Day, user, None, bytes.len() as u64).await?;
+        let mut upload = self.upload_for(self.policy.remote, user, None, bytes.len() as u64).await?;
         upload.push(&bytes).await?;
         upload.finish(Info::new(Some(content_type.to_owned()), None)).await
     }

@@ -52,6 +52,7 @@ impl Place {
         let policy = Policy {
             directory: self.directory.path().join("media"),
             class: Class::Day,
+            remote: Class::Day,
             max_upload: 1 << 20,
             quota: 2 << 20,
             thumbnail_cache: 1 << 20,

@@ -88,6 +88,11 @@ impl Thumbnails {
         }
     }
 
+    /// Forgets what was made from a blob.
+    pub(super) fn drop_blob(&self, id: MediaId) {
+        self.cache.retain(|(of, _), _| *of != id);
+    }
+
     /// Forgets what was made from a partition.
     pub(super) fn forget(&self, partition: Partition) {
         self.cache.retain(|_, thumbnail| thumbnail.partition != partition);

@@ -6,6 +6,7 @@ use ruma::{
     room_version_rules::{AuthorizationRules, RoomIdFormatVersion, RoomVersionRules},
 };
 
+use super::lifetime::{RETENTION, UNSTABLE};
 use crate::event::{Draft, rules_of};
 
 /// The most users one request may invite: each costs a signed event.
@@ -76,6 +77,8 @@ pub struct CreateRoom {
     pub topic: Option<String>,
     /// `m.room.canonical_alias`; the caller registers it.
     pub alias: Option<OwnedRoomAliasId>,
+    /// The content of the event that says how long messages live, where `initial_state` has none.
+    pub retention: Option<CanonicalJsonObject>,
     /// More state; it wins over the preset.
     pub initial_state: Vec<InitialState>,
     /// More content of `m.room.create`.
@@ -135,6 +138,9 @@ pub fn plan(request: &CreateRoom) -> Result<Plan, CreateError> {
         drafts.add("m.room.canonical_alias", "", object([("alias", text(alias.as_str()))]));
     }
     preset_state(&mut drafts, preset, &request.initial_state);
+    if let Some(content) = request.retention.clone().filter(|_| !says_lifetime(&request.initial_state)) {
+        drafts.add(RETENTION, "", content);
+    }
     for state in &request.initial_state {
         drafts.add(&state.kind, &state.state_key, state.content.clone());
     }
@@ -285,6 +291,10 @@ fn preset_state(drafts: &mut Drafts<'_>, preset: Preset, initial: &[InitialState
             drafts.add(kind, "", object([(field, text(value))]));
         }
     }
+}
+
+fn says_lifetime(initial: &[InitialState]) -> bool {
+    initial.iter().any(|state| matches!(state.kind.as_str(), RETENTION | UNSTABLE) && state.state_key.is_empty())
 }
 
 fn member_content(person: &Person, membership: &str, is_direct: bool) -> CanonicalJsonObject {

@@ -67,7 +67,9 @@ impl Rooms {
             return Err(Error::TooMany);
         }
         let entry = Alias { room: room.id.clone(), slot: room.slot, creator: account.user_id.clone() };
-        Ok(self.house.change(|_| vec![HouseChange::Alias(alias.to_owned(), Some(entry))]).await?)
+        self.house.change(|_| vec![HouseChange::Alias(alias.to_owned(), Some(entry))]).await?;
+        self.reconsider(id).await;
+        Ok(())
     }
 
     /// Takes an alias back: for who made it, and for who may choose the room's canonical alias.
@@ -80,6 +82,7 @@ impl Rooms {
             return Err(Error::Forbidden);
         }
         self.house.change(|_| vec![HouseChange::Alias(alias.to_owned(), None)]).await?;
+        self.reconsider(&entry.room).await;
         if let Some(room) = room.filter(|_| names) {
             self.drop_canonical(&room, &account.user_id, alias).await?;
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ruma::{OwnedRoomId, RoomVersionId, events::room::member::MembershipState};
+use ruma::{OwnedRoomId, RoomId, RoomVersionId, events::room::member::MembershipState};
 
 use super::{
     Error,
@@ -10,6 +10,7 @@ use super::{
     entry::Tags,
     hall::Rooms,
     ledger::{Confirmed, LowWater, RoomChange, RoomLedger},
+    lifetime::{RETENTION, UNSTABLE},
     room::{Room, Writer},
     summary::stripped_state,
     view::View,
@@ -24,7 +25,7 @@ use crate::{
     journal::{Identity, Owner},
     seal::slots::{SlotId, SlotKind},
     secret::Key,
-    store::Batch,
+    store::{Batch, Class},
 };
 
 impl Rooms {
@@ -39,14 +40,16 @@ impl Rooms {
         drafts: Vec<Draft>,
     ) -> Result<Arc<Room>, Error> {
         let rules = rules_of(&version).ok_or(Error::UnsupportedVersion)?;
-        let partition = self.journals.epochs.current(self.policy.messages).await?;
         let random = self.journals.random.as_ref();
         let (slot, key) = (SlotId::random(random), Key::random(random));
         let (id, drafts) = self.name(id, drafts, &rules)?;
+        // In the class of what comes, although the events before the one that chooses it do not know it yet.
+        let class = self.class_of_new(&id, &drafts);
+        let partition = self.journals.epochs.current(class).await?;
         let mut ledger = RoomLedger::empty(self.policy.server_name.clone(), id.clone(), version, rules);
         ledger.generation = 1;
-        ledger.low = Some(LowWater::of(self.policy.messages.lifetime()));
-        let view = View::empty(&ledger, Some(self.journals.clone()), self.policy.messages.lifetime());
+        ledger.low = Some(LowWater::of(class.lifetime()));
+        let view = View::empty(&ledger, Some(self.journals.clone()), self.term(&id));
         let identity = Identity { kind: SlotKind::Room, slot, key: key.clone() };
         let mut batch = Batch::default();
         let (owner, change) = Owner::create(&self.journals, identity, ledger, &mut batch)?;
@@ -106,6 +109,19 @@ impl Rooms {
                 Some((account, Fact::Invited(stripped_state(&view.state, &user))))
             })
             .collect()
+    }
+
+    /// The class of the messages of a room that will be made of these events.
+    fn class_of_new(&self, id: &RoomId, events: &[Named]) -> Class {
+        let said = |kind: &str| {
+            events.iter().rev().find_map(|event| match event {
+                Named::Draft(draft) if draft.kind == kind && draft.state_key.as_deref() == Some("") => {
+                    Some(&draft.content)
+                }
+                _ => None,
+            })
+        };
+        self.policy.lifetimes.decide(self.imposed(id), said(UNSTABLE), said(RETENTION)).class
     }
 
     /// Puts the room's id into every draft; where the version derives it from the create event, makes that one first.

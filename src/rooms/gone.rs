@@ -1,7 +1,7 @@
 //! Members whose accounts have ended: they leave the rooms that are open at once and the others when those open
 //! (keys.md §1 M13, §2 "account delete").
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use ruma::{OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
 
@@ -24,6 +24,33 @@ impl Rooms {
                 self.clear(&room).await;
             }
         }
+    }
+
+    /// Clears every open room of those who are to be forgotten by now.
+    pub async fn clear_all(&self) {
+        for room in self.all_open() {
+            self.clear(&room).await;
+        }
+    }
+
+    /// Ends the open rooms that nobody is in and in which nothing has happened for `lifetime`: who is invited hears that
+    /// he is not. The caller trusts the clock.
+    ///
+    /// # Errors
+    /// The first room that could not be ended, after all have been looked at.
+    pub async fn end_empty(&self, lifetime: Duration) -> Result<(), Error> {
+        let mut done = Ok(());
+        for room in self.all_open() {
+            let view = room.view();
+            if view.state.joined().any(|user| !self.sends_notices(user)) {
+                continue;
+            }
+            let last = room.writer.lock().await.owner.ledger.last_ts;
+            if last.after(lifetime) <= self.clock.now() {
+                done = done.and(self.end(&room).await);
+            }
+        }
+        done
     }
 
     /// Ends a room for everybody: its key is destroyed. The vaults of open accounts keep of it that it is left, which is

@@ -16,7 +16,9 @@ use ruma::{
 };
 use tokio::{runtime::Handle, sync::OnceCell};
 
-use super::{Error, farewell::ended, ledger::RoomLedger, membership::without, notices::Notices, room::Room};
+use super::{
+    Error, farewell::ended, ledger::RoomLedger, lifetime::Lifetimes, membership::without, notices::Notices, room::Room,
+};
 use crate::{
     accounts::{
         Account, Accounts, Wakes,
@@ -29,7 +31,6 @@ use crate::{
     journal::{Identity, Journals, Owner},
     seal::slots::{SlotId, SlotKind},
     secret::Key,
-    store::Class,
 };
 
 /// Threads that open the rooms of one account: beyond, other requests would wait for theirs.
@@ -45,7 +46,7 @@ pub struct Policy {
     /// The step timestamps are floored to.
     pub bucket: Duration,
     /// How long messages live.
-    pub messages: Class,
+    pub lifetimes: Arc<Lifetimes>,
     /// The version of new rooms.
     pub default_version: RoomVersionId,
     /// The versions rooms can be made in.
@@ -267,7 +268,8 @@ impl Rooms {
 
     /// Opens a loaded room, without what has expired meanwhile.
     pub(super) fn open_owner(&self, owner: Owner<RoomLedger>) -> Result<Room, Error> {
-        Ok(Room::open(&self.journals, owner, self.policy.messages.lifetime(), self.clock.now())?)
+        let term = self.term(&owner.ledger.id);
+        Ok(Room::open(&self.journals, owner, term, self.clock.now())?)
     }
 
     /// Opens every room of an account that has come, and brings vault and rooms into step (keys.md §1, M7, M14).

@@ -14,7 +14,7 @@ use super::{core::StateMap, notes::PushNote};
 use crate::{
     clock::Timestamp,
     event::{Event, rules_of},
-    house::{PublicRoom, set},
+    house::{KeptBlob, PublicRoom, set},
     journal::{Error, Ledger, Position},
     pseudonym::{MemberId, Roster, conceal, reveal},
     seal::slots::SlotId,
@@ -51,6 +51,8 @@ pub struct RoomLedger {
     pub admits: OrdMap<OwnedRoomId, PublicRoom>,
     /// Where members want to be told of events while they are cold.
     pub notes: OrdMap<MemberId, PushNote>,
+    /// Media that current state shows, by id.
+    pub blobs: OrdMap<String, KeptBlob>,
 }
 
 /// What a member is known to have received.
@@ -165,6 +167,9 @@ pub enum RoomChange {
     /// Where a member wants to be told of events while he is cold.
     #[serde(rename = "n")]
     Note(MemberId, Option<PushNote>),
+    /// A blob is kept because current state shows it.
+    #[serde(rename = "b")]
+    Blob(String, Option<KeptBlob>),
 }
 
 impl RoomLedger {
@@ -186,6 +191,7 @@ impl RoomLedger {
             marks: OrdSet::new(),
             admits: OrdMap::new(),
             notes: OrdMap::new(),
+            blobs: OrdMap::new(),
         }
     }
 
@@ -249,6 +255,7 @@ impl Ledger for RoomLedger {
             }
             RoomChange::Admits(room, entry) => set(&mut self.admits, room, entry),
             RoomChange::Note(member, note) => set(&mut self.notes, member, note),
+            RoomChange::Blob(id, blob) => set(&mut self.blobs, id, blob),
         }
         Ok(())
     }
@@ -264,6 +271,7 @@ impl Ledger for RoomLedger {
         changes.extend(self.marks.iter().map(|event| RoomChange::Mark(event.clone(), true)));
         changes.extend(self.admits.iter().map(|(room, entry)| RoomChange::Admits(room.clone(), Some(entry.clone()))));
         changes.extend(self.notes.iter().map(|(member, note)| RoomChange::Note(*member, Some(note.clone()))));
+        changes.extend(self.blobs.iter().map(|(id, blob)| RoomChange::Blob(id.clone(), Some(blob.clone()))));
         changes
     }
 }

@@ -83,6 +83,7 @@ impl Rooms {
             name: wish.name,
             topic: wish.topic,
             alias: alias.clone(),
+            retention: self.policy.lifetimes.shown(),
             initial_state: wish.initial_state,
             creation_content: wish.creation_content,
             power_level_content_override: wish.power_level_content_override,
@@ -103,6 +104,7 @@ impl Rooms {
             self.house.change(|_| changes).await?;
         }
         drop(naming);
+        self.reconsider(&room.id).await;
         Ok(room)
     }
 

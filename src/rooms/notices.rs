@@ -130,6 +130,7 @@ impl Rooms {
             name: Some(notices.room_name.clone()),
             topic: None,
             alias: None,
+            retention: self.policy.lifetimes.shown(),
             initial_state: Vec::new(),
             creation_content: CanonicalJsonObject::new(),
             power_level_content_override: [silent].into(),

@@ -7,7 +7,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use imbl::OrdMap;
@@ -25,6 +24,7 @@ use super::{
     notes::Notes,
     roots::root_key,
     row::{Digested, Known, Row},
+    term::Term,
     typing::Typing,
     view::{Newest, View},
 };
@@ -148,12 +148,12 @@ pub(super) fn before(current: &StateMap, rows: &[(Position, Digest, Option<Arc<E
 }
 
 impl Room {
-    /// Opens a loaded room, reading its windows. Its events live for `lifetime`, where it asks for nothing else; what has
-    /// expired by `now` is left out.
+    /// Opens a loaded room, reading its windows. Its events live as `term` and the room's state say; what has expired by
+    /// `now` is left out.
     pub(super) fn open(
         journals: &Journals,
         mut owner: Owner<RoomLedger>,
-        lifetime: Option<Duration>,
+        term: Term,
         now: Timestamp,
     ) -> Result<Self, Error> {
         let mut rows = Vec::new();
@@ -181,7 +181,7 @@ impl Room {
             rows.push((position, digest, replaces));
             Ok(())
         })?;
-        let mut view = View::empty(&owner.ledger, Some(journals.clone()), lifetime);
+        let mut view = View::empty(&owner.ledger, Some(journals.clone()), term);
         // What lay in windows that are gone has expired.
         view.low = rows.first().map_or_else(|| owner.next_window(), |(position, ..)| position.window());
         view.state = Arc::new(before(&owner.ledger.state, &rows));

@@ -34,9 +34,9 @@ impl Rooms {
         draft: Draft,
         transaction: Option<Transaction>,
     ) -> Result<OwnedEventId, Error> {
-        let partition = self.journals.epochs.current(self.policy.messages).await?;
         let mut writer = room.writer.lock().await;
         writer.check()?;
+        let partition = self.journals.epochs.current(writer.view.class()).await?;
         let made = self.make(&mut writer, draft, transaction)?;
         let id = made.event.id().to_owned();
         let event = Arc::clone(&made.event);
@@ -161,6 +161,9 @@ impl Rooms {
         writer.gone = true;
         writer.owner.stop();
         self.forget_open(&room.id);
+        let mut dead = Batch::default();
+        writer.owner.ledger.blobs.values().for_each(|blob| blob.retire(&mut dead));
+        self.journals.store.commit(dead).await?;
         Ok(self.house.change(|house| of_room(house, &room.id)).await?)
     }
 

@@ -57,7 +57,7 @@ impl Rooms {
         draft: Draft,
         transaction: Option<Transaction>,
     ) -> Result<OwnedEventId, Error> {
-        let partition = self.journals.epochs.current(self.policy.messages).await?;
+        let partition = self.journals.epochs.current(writer.view.class()).await?;
         writer.check()?;
         if let Some(id) = writer.repeated(&draft.sender, &draft.kind, transaction.as_ref()) {
             return Ok(id);

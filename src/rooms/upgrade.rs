@@ -11,6 +11,7 @@ use super::{
     Entry, Error,
     create::{InitialState, MAX_INITIAL_STATE, Preset},
     hall::Rooms,
+    lifetime::{RETENTION, UNSTABLE},
     make::Wish,
     membership::Change,
     room::Room,
@@ -22,7 +23,7 @@ use crate::{
 };
 
 /// State that goes with the room, by type, with its state keys.
-const COPIED: [&str; 11] = [
+const COPIED: [&str; 12] = [
     "m.room.join_rules",
     "m.room.history_visibility",
     "m.room.guest_access",
@@ -31,7 +32,8 @@ const COPIED: [&str; 11] = [
     "m.room.avatar",
     "m.room.encryption",
     "m.room.server_acl",
-    "m.room.retention",
+    RETENTION,
+    UNSTABLE,
     "m.space.parent",
     "m.space.child",
 ];
@@ -103,6 +105,8 @@ impl Rooms {
             self.house.change(|_| changes).await?;
         }
         drop(naming);
+        self.reconsider(&old.id).await;
+        self.reconsider(&new.id).await;
         let canonical = old.view().state.find("m.room.canonical_alias", "").and_then(|event| event.content_as());
         let Some(content) = canonical.filter(|content: &CanonicalJsonObject| !content.is_empty()) else {
             return Ok(());

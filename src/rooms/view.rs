@@ -15,13 +15,16 @@ use super::{
     entry::{Entry, Heads, Tags},
     ledger::RoomLedger,
     roots::Root,
+    term::Term,
     timeline::Timeline,
 };
 use crate::{
     clock::Timestamp,
     event::{self, Digest, Event, EventKey},
+    house::KeptBlob,
     journal::{Journals, Position},
     pseudonym::Roster,
+    store::Class,
 };
 
 /// A room as of one moment.
@@ -42,6 +45,9 @@ pub struct View {
     pub receipts: OrdMap<(OwnedUserId, Option<String>), Receipt>,
     /// Counts changes of receipts, so that a sync sends what changed.
     pub receipt_count: u64,
+    /// Media that current state shows and the room keeps, by id.
+    pub blobs: OrdMap<String, KeptBlob>,
+    term: Term,
     /// Where events stand that relate to an event, in timeline order, by the event they relate to.
     relations: OrdMap<EventKey, Vector<Position>>,
     /// The bodies of the newest events; none where it has to be read.
@@ -52,7 +58,6 @@ pub struct View {
     pub(super) first: u32,
     /// When the newest event was, whether it has expired or not.
     pub last_ts: Timestamp,
-    lifetime: Option<Duration>,
     roster: Roster,
     index: Arc<RwLock<Index>>,
     pub(super) bodies: Arc<Bodies>,
@@ -101,10 +106,10 @@ pub(super) struct Newest {
 }
 
 impl View {
-    /// A room without events, the bodies of which will be read from `journals`. Its events live for `lifetime`, where the
-    /// room asks for nothing else.
+    /// A room without events, the bodies of which will be read from `journals`. Its events live as
+    /// `term` and the room's state say.
     #[must_use]
-    pub fn empty(ledger: &RoomLedger, journals: Option<Journals>, lifetime: Option<Duration>) -> Self {
+    pub fn empty(ledger: &RoomLedger, journals: Option<Journals>, term: Term) -> Self {
         let (id, rules) = (ledger.id.clone(), Arc::clone(&ledger.rules));
         Self {
             bodies: Arc::new(Bodies::new(id.clone(), Arc::clone(&rules), journals)),
@@ -116,11 +121,12 @@ impl View {
             roots: OrdMap::new(),
             first: 0,
             last_ts: ledger.last_ts,
-            lifetime,
             relations: OrdMap::new(),
             recent: Vector::new(),
             receipts: OrdMap::new(),
             receipt_count: 0,
+            blobs: ledger.blobs.clone(),
+            term,
             roster: ledger.roster.clone(),
             index: Arc::default(),
         }
@@ -148,12 +154,6 @@ impl View {
     #[must_use]
     pub fn at(&self, position: Position) -> Option<&Entry> {
         self.timeline.get(self.index_of(position)).filter(|entry| entry.position == position)
-    }
-
-    /// How long events live here; nothing where they do not expire.
-    #[must_use]
-    pub fn lifetime(&self) -> Option<Duration> {
-        self.lifetime
     }
 
     /// The entry that came in as the `number`th.
@@ -279,11 +279,37 @@ impl View {
         self.state.membership(user) == MembershipState::Join
     }
 
+    /// How long an event lives from its coarse time on; nothing where it stays for ever. What is older is shown to nobody.
+    #[must_use]
+    pub fn lifetime(&self) -> Option<Duration> {
+        self.term.lifetime()
+    }
+
+    /// The class that what is said now is written in.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        self.term.class()
+    }
+
+    /// Whether clients work the lifetime out by themselves, from the room's state and from what holds for every room.
+    #[must_use]
+    pub fn tells_lifetime(&self) -> bool {
+        self.term.is_told()
+    }
+
+    /// Takes in what an administrator says of the room's lifetime; whether that is something else.
+    pub(super) fn impose(&mut self, imposed: Option<Class>) -> bool {
+        self.term.impose(imposed, &self.state)
+    }
+
     /// Takes in what `ledger` says of names and current state.
     pub(super) fn follow(&mut self, ledger: &RoomLedger) {
         self.last_ts = ledger.last_ts;
         self.roster = ledger.roster.clone();
-        self.state = Arc::clone(&ledger.state);
+        if !Arc::ptr_eq(&self.state, &ledger.state) {
+            self.state = Arc::clone(&ledger.state);
+            self.term.follow(&self.state);
+        }
     }
 
     /// Takes in the newest event, which follows everything here.

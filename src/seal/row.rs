@@ -36,8 +36,8 @@ const VERSION: u8 = 1;
 /// Version, flags, part k, of n, body length, hash of the row before.
 const HEADER: usize = 1 + 1 + 2 + 2 + 4 + 32;
 const OVERHEAD: usize = NONCE + HEADER + TAG;
-/// The longest body of one row.
-const BODY: usize = LARGEST - OVERHEAD;
+/// The longest body of one row, bytes.
+pub const BODY: usize = LARGEST - OVERHEAD;
 const COMPRESSED: u8 = 1;
 /// The fastest level that still finds the primer's repetitions; rows are short, higher levels gain a few percent.
 const LEVEL: i32 = 1;

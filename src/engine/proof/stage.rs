@@ -392,6 +392,7 @@ async fn found(engine: &Engine, by: &Arc<Account>, label: u32, public: bool, inv
         name: None,
         topic: None,
         alias: None,
+        retention: None,
         initial_state: vec![label],
         creation_content: CanonicalJsonObject::new(),
         power_level_content_override: CanonicalJsonObject::new(),

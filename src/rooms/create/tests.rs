@@ -26,6 +26,7 @@ fn request(version: &RoomVersionId) -> CreateRoom {
         name: None,
         topic: None,
         alias: None,
+        retention: None,
         initial_state: Vec::new(),
         creation_content: CanonicalJsonObject::new(),
         power_level_content_override: CanonicalJsonObject::new(),

@@ -16,6 +16,7 @@ use crate::{
         room::before,
         roots::{Root, root_key},
         show::as_it_stands,
+        term::Term,
         view::Newest,
     },
 };
@@ -111,7 +112,7 @@ impl Told {
 
     /// The view of someone who was there from the first.
     fn live(&self) -> (View, Vec<Option<Arc<Event>>>) {
-        let mut view = View::empty(&self.ledger(), None, None);
+        let mut view = View::empty(&self.ledger(), None, Term::unbounded());
         let mut replaced = Vec::new();
         for (index, event) in self.events.iter().enumerate() {
             let current = event.state_key().and_then(|key| view.state.find(event.kind(), key)).cloned();
@@ -182,7 +183,7 @@ proptest! {
 
         let rest = || told.events.iter().zip(&replaced).enumerate().skip(gone);
         let rows: Vec<_> = rest().map(|(index, (event, replaced))| (place(index), Digest::of(event).unwrap().0, replaced.clone())).collect();
-        let mut read = View::empty(&told.ledger(), None, None);
+        let mut read = View::empty(&told.ledger(), None, Term::unbounded());
         read.low = live.low;
         read.state = Arc::new(before(&whole.state, &rows));
         for (index, (event, replaced)) in rest() {
@@ -220,7 +221,7 @@ proptest! {
 /// A view of windows, given by the times of their events and how long those live, zero for ever.
 fn aged(windows: &[(&[u64], u64)]) -> View {
     let told = Told::of(&[]);
-    let mut view = View::empty(&told.ledger(), None, None);
+    let mut view = View::empty(&told.ledger(), None, Term::unbounded());
     for (serial, (times, _)) in windows.iter().enumerate() {
         for (index, ts) in times.iter().enumerate() {
             let (digest, _) = Digest::of(&told.events[1]).unwrap();
