@@ -15,14 +15,14 @@ mod rocks;
 mod tests;
 mod upkeep;
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, path::Path, time::Duration};
 
 pub use self::{
     batch::{Batch, Condition, Row},
     fuse::Fuse,
     handle::Store,
     memory::{MemoryBackend, Written},
-    rocks::RocksBackend,
+    rocks::{RocksBackend, SIZES, Survey, Tally},
 };
 
 /// Where a row lies: 16 bytes that look random to whoever lacks the key they were derived with.
@@ -245,4 +245,8 @@ pub trait Backend: Send + Sync + 'static {
     /// `dead`. Takes as long as the partition is large; runs beside reads and writes. The caller writes to no
     /// address in `dead` until it returns. A partition that does not exist is fine.
     fn merge(&self, instance: Instance, partition: Partition, dead: &HashSet<Address>) -> Result<(), Error>;
+
+    /// Makes a copy of `instance` as it is now at `to`, which must not exist: whoever opens it finds every row written
+    /// so far. Cheap where `to` is on the file system of the data.
+    fn checkpoint(&self, instance: Instance, to: &Path) -> Result<(), Error>;
 }

@@ -132,7 +132,8 @@ impl<L: Ledger> Owner<L> {
         batch: &mut Batch,
     ) -> Result<(Self, Change), Error> {
         let value = Key::random(journals.random.as_ref());
-        let plain = encode::<L>(&[], 1, ledger.checkpoint())?;
+        let next_serial = journals.slots.incarnation().first_serial().max(1);
+        let plain = encode::<L>(&[], next_serial, ledger.checkpoint())?;
         let keep = Keep::start(journals, &value, &identity.key, &plain, batch)?;
         let change = Change::Set { id: identity.slot, kind: identity.kind, value, epoch: None };
         let owner = Self {
@@ -140,7 +141,7 @@ impl<L: Ledger> Owner<L> {
             ledger,
             keep,
             windows: Vec::new(),
-            next_serial: 1,
+            next_serial,
             arranged: 0,
             dirty: false,
             ahead: false,
@@ -159,6 +160,10 @@ impl<L: Ledger> Owner<L> {
             replay(&entry, &mut ledger, &mut records, &mut next_serial)?;
         }
         records.sort_unstable_by_key(|record| record.serial);
+        let first = journals.slots.incarnation().first_serial();
+        // Positions that clients saw after the backup that this server was restored from stand for nothing else.
+        next_serial = next_serial.max(first);
+        records.iter_mut().filter(|record| record.serial < first).for_each(|record| record.closed = true);
         let mut windows: Vec<_> = records.into_iter().filter_map(|record| open_window(journals, record)).collect();
         windows.shrink_to_fit();
         let (arranged, dirty, ahead, stopped) = (0, false, false, false);

@@ -59,6 +59,8 @@ pub enum Usage {
     Ticket,
     /// The tags of names that are to be forgotten, by the slot their account had, twice.
     ErasedName,
+    /// The cipher key of a backup's slot table, from the key that lies in the backup's data.
+    BackupTable,
 }
 
 impl Usage {
@@ -90,6 +92,7 @@ impl Usage {
             Self::Pagination => ("lethe/v1/pagination", &[]),
             Self::Ticket => ("lethe/v1/ticket", &[]),
             Self::ErasedName => ("lethe/v1/erased-name", &[]),
+            Self::BackupTable => ("lethe/v1/backup-table", &[]),
         }
     }
 }
@@ -159,7 +162,7 @@ mod tests {
     use super::*;
     use crate::seal::golden;
 
-    const ALL: [Usage; 25] = [
+    const ALL: [Usage; 26] = [
         Usage::RowAddress,
         Usage::RowCipher,
         Usage::Pack,
@@ -185,6 +188,7 @@ mod tests {
         Usage::MediaChunk,
         Usage::Ticket,
         Usage::ErasedName,
+        Usage::BackupTable,
     ];
 
     fn key(byte: u8) -> Key {

@@ -7,10 +7,11 @@
 
 mod file;
 mod format;
+mod frozen;
 mod memory;
 mod table;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ use tokio::sync::oneshot;
 
 pub use self::{
     file::FileMedium,
+    frozen::{Frozen, MOST_FROZEN},
     memory::{Fate, MemoryMedium},
 };
 use self::{format::Root, table::Table};
@@ -68,6 +70,33 @@ pub enum SlotKind {
     Token = 8,
     /// No secret: the highest serial a class ever had; see [`Slots::last_serial`].
     Serial = 9,
+    /// No secret: which life of the server this is; see [`Slots::incarnation`].
+    Incarnation = 10,
+}
+
+/// Which life of the server this is. Restoring a backup begins another: what clients saw between the backup and the
+/// restore is unknown to the server, and must not be taken for what happens now.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Incarnation {
+    /// How often the server was restored.
+    pub number: u32,
+    /// The day it was restored last.
+    pub since: Timestamp,
+}
+
+/// Windows that an owner has in one life of the server: a million is one every ten minutes for twenty years.
+const WINDOWS_BITS: u32 = 20;
+
+impl Incarnation {
+    /// The first serial that windows get in this life: none of an earlier life comes so far, so that a position that a
+    /// client has seen stands for nothing else now.
+    #[must_use]
+    pub fn first_serial(self) -> u32 {
+        self.number << WINDOWS_BITS
+    }
+
+    /// How often a server can be restored.
+    const MOST: u32 = u32::MAX >> WINDOWS_BITS;
 }
 
 /// One change of the table.
@@ -219,6 +248,12 @@ impl Slots {
         self.0.current.read().table.serials.get(&class).copied().unwrap_or(0)
     }
 
+    /// Which life of the server this is.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.0.current.read().table.incarnation
+    }
+
     /// Whether the table would take a commit: waits for one that is under way.
     ///
     /// # Errors
@@ -249,6 +284,25 @@ impl Slots {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The table as it is at the moment when copies of the three stores were made in `directory`, and what `beside` made
+    /// at the same moment. Commits of every kind wait for it.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the copies cannot be made, [`Error::Io`] after a failed commit.
+    pub async fn freeze<T: Send + 'static>(
+        &self,
+        directory: PathBuf,
+        beside: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<(Frozen, T), Error> {
+        let failed = self.0.turn.lock().await;
+        if *failed {
+            return Err(Error::Io);
+        }
+        let made = self.0.store.checkpoint(directory, beside).await.map_err(Error::Store)?;
+        let current = self.0.current.read();
+        Ok((Frozen { table: current.table.clone(), generation: current.generation }, made))
     }
 
     /// Makes `changes`, all or none: returns when the new table is durable and the old root key is overwritten.
@@ -336,10 +390,7 @@ fn put_sector(medium: &dyn Medium, which: usize, bytes: &[u8]) -> Result<(), Err
 
 fn load(medium: &dyn Medium, random: &dyn Random) -> Result<Current, Error> {
     let sectors = medium.read_sectors()?;
-    let roots = [0, 1].map(|which| sectors[which].as_deref().and_then(Root::read));
-    let generation = |which: usize| roots[which].as_ref().map(|root: &Root| root.generation);
-    let winner = usize::from(generation(1) > generation(0));
-    let Some(root) = &roots[winner] else {
+    let Some((winner, root)) = &winner(&sectors) else {
         return if medium.has_images()? { Err(Error::Lost) } else { create(medium, random) };
     };
     // A sector that only the page cache holds must be on the medium before the other one is touched.
@@ -350,15 +401,36 @@ fn load(medium: &dyn Medium, random: &dyn Random) -> Result<Current, Error> {
     if root.generation == 0 {
         return first(medium, random);
     }
+    Ok(Current { table: read_table(medium, root)?, generation: root.generation })
+}
+
+/// The table that `root` was written over, from whichever copy is whole.
+fn read_table(medium: &dyn Medium, root: &Root) -> Result<Table, Error> {
     let region = format::region(root.generation);
     for copy in 0..2 {
         if let Some(image) = medium.read_image(region, copy * root.length, root.length)?
             && let Some(table) = format::open_image(root, &image)
         {
-            return Ok(Current { table, generation: root.generation });
+            return Ok(table);
         }
     }
     Err(Error::Lost)
+}
+
+/// Whether a file that begins like this holds a root key.
+#[must_use]
+pub fn is_root(start: &[u8]) -> bool {
+    start.starts_with(&format::MAGIC)
+}
+
+/// The readable root with the higher generation, and which sector it is in.
+fn winner(sectors: &[Option<Vec<u8>>; 2]) -> Option<(usize, Root)> {
+    let roots = [0, 1].map(|which| sectors[which].as_deref().and_then(Root::read).map(|root| (which, root)));
+    let [first, second] = roots;
+    match (first, second) {
+        (Some(first), Some(second)) => Some(if second.1.generation > first.1.generation { second } else { first }),
+        (first, second) => first.or(second),
+    }
 }
 
 /// Prepares an empty medium. Generation 0 has root sectors and no image, so that a cut on the way to the first table

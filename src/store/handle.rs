@@ -1,6 +1,6 @@
 //! The handle that everything above the store holds. Owns nothing but ways to the backend and to its one writer.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use parking_lot::Mutex;
 
@@ -86,6 +86,23 @@ impl Store {
     /// does not run.
     pub async fn barrier<T: Send + 'static>(&self, f: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
         self.with_engine(move |engine| engine.sync().map(|()| f())).await
+    }
+
+    /// Like [`Store::barrier`], with copies of the three instances in `directory` made there, before `f` runs.
+    ///
+    /// `directory` must exist, on the file system of the data if writers are not to wait for the copying.
+    pub async fn checkpoint<T: Send + 'static>(
+        &self,
+        directory: PathBuf,
+        f: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let backend = Arc::clone(&self.0.backend);
+        let copied = self.barrier(move || {
+            let mut all = Instance::ALL.into_iter();
+            all.try_for_each(|instance| backend.checkpoint(instance, &directory.join(instance.name())))?;
+            Ok(f())
+        });
+        copied.await?
     }
 
     /// Makes an empty partition, durably; one that exists is left alone.

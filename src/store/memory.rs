@@ -3,7 +3,8 @@
 //! Owns a model of what a disk keeps: what was synced, what was only written, and every byte it ever saw.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet, btree_map::Entry},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -20,6 +21,7 @@ pub type Written = (Instance, Partition, Address, Vec<u8>);
 pub struct MemoryBackend {
     fuse: Arc<Fuse>,
     disk: Mutex<Disk>,
+    checkpoints: Mutex<BTreeMap<PathBuf, Database>>,
 }
 
 #[derive(Clone, Default)]
@@ -51,6 +53,13 @@ impl Database {
         newest.or_else(|| kept.get(address)).cloned()
     }
 
+    /// Every row that survives a power cut.
+    fn rows(&self, instance: Instance) -> impl Iterator<Item = Written> {
+        self.kept.iter().flat_map(move |(partition, rows)| {
+            rows.iter().map(move |(address, value)| (instance, *partition, *address, value.clone()))
+        })
+    }
+
     /// Moves the `records` oldest records of the log to where they survive.
     fn settle(&mut self, records: usize) {
         for (partition, address, value) in self.log.drain(..records).flatten() {
@@ -71,13 +80,26 @@ impl MemoryBackend {
     /// An empty medium that loses power together with whatever else is on `fuse`.
     #[must_use]
     pub fn with_fuse(fuse: Arc<Fuse>) -> Self {
-        Self { fuse, disk: Mutex::default() }
+        Self { fuse, ..Self::default() }
     }
 
     /// A copy of the medium, with everything it ever saw, on a fuse of its own.
     #[must_use]
     pub fn copy(&self) -> Self {
-        Self { fuse: Arc::default(), disk: Mutex::new(self.disk.lock().clone()) }
+        Self { disk: Mutex::new(self.disk.lock().clone()), ..Self::default() }
+    }
+
+    /// A medium that holds the checkpoints of the three instances under `directory`; `None` when one is missing.
+    #[must_use]
+    pub fn restored(&self, directory: &Path) -> Option<Self> {
+        let checkpoints = self.checkpoints.lock();
+        let mut disk = Disk::default();
+        for instance in Instance::ALL {
+            disk.instances[instance.index()] = checkpoints.get(&directory.join(instance.name()))?.clone();
+        }
+        disk.ever =
+            disk.instances.iter().zip(Instance::ALL).flat_map(|(database, instance)| database.rows(instance)).collect();
+        Some(Self { disk: Mutex::new(disk), ..Self::default() })
     }
 
     /// The fuse, to share it with the key files.
@@ -208,6 +230,18 @@ impl Backend for MemoryBackend {
         database.settle(database.log.len());
         if let Some(kept) = database.kept.get_mut(&partition) {
             kept.retain(|address, _| !dead.contains(address));
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&self, instance: Instance, to: &Path) -> Result<(), Error> {
+        let disk = self.disk.lock();
+        self.fuse.step()?;
+        let mut copy = disk.instances[instance.index()].clone();
+        copy.settle(copy.log.len());
+        match self.checkpoints.lock().entry(to.to_owned()) {
+            Entry::Vacant(vacant) => drop(vacant.insert(copy)),
+            Entry::Occupied(_) => return Err(Error::Io),
         }
         Ok(())
     }

@@ -3,6 +3,8 @@
 //! Owns every option and every file name of RocksDB; nothing else names it. Never deletes a row: a tombstone would
 //! link addresses, so dead rows go in a merge, by a compaction filter.
 
+mod survey;
+
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
     ffi::CStr,
@@ -17,10 +19,12 @@ use rocksdb::{
     BlockBasedOptions, BottommostLevelCompaction, BoundColumnFamily, Cache, ColumnFamilyDescriptor, CompactOptions,
     CompactionDecision, DBCompactionStyle, DBCompressionType, DBWithThreadMode, ErrorKind, InfoLogger, LogLevel,
     MultiThreaded, Options, ReadOptions, WriteBatch, WriteOptions,
+    checkpoint::Checkpoint,
     compaction_filter::CompactionFilter,
     compaction_filter_factory::{CompactionFilterContext, CompactionFilterFactory},
 };
 
+pub use self::survey::{SIZES, Survey, Tally};
 use super::{Address, Backend, Class, Error, Instance, Partition, Row};
 
 /// What finds rows, indexes and filters, of all three databases together.
@@ -122,6 +126,11 @@ impl Backend for RocksBackend {
 
     fn merge(&self, instance: Instance, partition: Partition, dead: &HashSet<Address>) -> Result<(), Error> {
         self.of(instance).merge(partition, dead)
+    }
+
+    fn checkpoint(&self, instance: Instance, to: &Path) -> Result<(), Error> {
+        let checkpoint = Checkpoint::new(&self.of(instance).database).map_err(fact)?;
+        checkpoint.create_checkpoint(to).map_err(fact)
     }
 }
 

@@ -55,6 +55,23 @@ impl FileMedium {
     }
 }
 
+impl FileMedium {
+    /// Opens key files for reading alone; every write fails.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] when a process uses them, [`Error::Io`] when they are not there.
+    pub fn read_only(directory: &Path) -> Result<Self, Error> {
+        let open = |name: &str| File::open(directory.join(name)).map_err(failed);
+        let lock = open("lock")?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::InUse),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        Ok(Self { root: open("root")?, images: [open("slots.0")?, open("slots.1")?], _lock: lock })
+    }
+}
+
 impl Medium for FileMedium {
     fn read_sectors(&self) -> Result<[Option<Vec<u8>>; 2], Error> {
         // A sector the disk cannot read is a torn one: the other may still be whole.

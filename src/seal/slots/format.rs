@@ -4,7 +4,7 @@ use chacha20poly1305::{KeyInit, XChaCha20Poly1305, aead::AeadInOut};
 use zeroize::Zeroizing;
 
 use super::{
-    Error, MOST_IMAGE, SECTOR, SlotId, SlotKind,
+    Error, Incarnation, MOST_IMAGE, SECTOR, SlotId, SlotKind,
     table::{Epoch, Slot, Table},
 };
 use crate::{
@@ -15,11 +15,11 @@ use crate::{
     store::{Class, Partition},
 };
 
-const MAGIC: [u8; 8] = *b"lethekey";
+pub(super) const MAGIC: [u8; 8] = *b"lethekey";
 const VERSION: u8 = 1;
 const CHECKSUM: usize = 32;
-const NONCE: usize = 24;
-const TAG: usize = 16;
+pub(super) const NONCE: usize = 24;
+pub(super) const TAG: usize = 16;
 /// Id, value, kind, class, two zeros, serial.
 const ENTRY: usize = 16 + 32 + 1 + 1 + 2 + 4;
 const HEAD: usize = 1 + 4;
@@ -78,7 +78,7 @@ impl Root {
 
 /// Seals `table` under `root`; the length is a multiple of 4 KiB.
 pub(super) fn seal_image(table: &Table, root: &Key, generation: u64, random: &dyn Random) -> Result<Vec<u8>, Error> {
-    let count = table.len() + table.serials.len();
+    let count = entries(table);
     let size = (NONCE + HEAD + count * ENTRY + TAG).next_multiple_of(SECTOR);
     if size > MOST_IMAGE {
         return Err(Error::Full);
@@ -86,21 +86,7 @@ pub(super) fn seal_image(table: &Table, root: &Key, generation: u64, random: &dy
     let mut image = Vec::with_capacity(size);
     let nonce: [u8; NONCE] = random.bytes();
     image.extend_from_slice(&nonce);
-    image.push(VERSION);
-    image.extend_from_slice(&u32::try_from(count).map_err(|_| Error::Full)?.to_be_bytes());
-    entry(&mut image, &[0; 16], &table.server, SlotKind::Server, None);
-    for (partition, epoch) in &table.epochs {
-        let mut id = [0; 16];
-        id[8..].copy_from_slice(&epoch.end.0.to_be_bytes());
-        entry(&mut image, &id, &epoch.key, SlotKind::Epoch, Some(*partition));
-    }
-    for (&class, &serial) in &table.serials {
-        let highest = Some(Partition { class, serial });
-        entry(&mut image, &[0; 16], &Key::from_bytes([0; 32]), SlotKind::Serial, highest);
-    }
-    for (id, slot) in &table.slots {
-        entry(&mut image, &id.0, &slot.value, slot.kind, slot.epoch);
-    }
+    write_table(table, &mut image)?;
     image.resize(size - TAG, 0);
     let tag = cipher(root)
         .encrypt_inout_detached(&nonce.into(), &associated(generation), (&mut image[NONCE..]).into())
@@ -128,6 +114,44 @@ pub(super) fn open_image(root: &Root, image: &[u8]) -> Option<Table> {
     read_table(&inside)
 }
 
+fn entries(table: &Table) -> usize {
+    table.len() + table.serials.len() + usize::from(table.incarnation != Incarnation::default())
+}
+
+/// Bytes that [`write_table`] writes.
+pub(super) fn table_size(table: &Table) -> usize {
+    HEAD + entries(table) * ENTRY
+}
+
+/// Appends the inside of an image.
+pub(super) fn write_table(table: &Table, image: &mut Vec<u8>) -> Result<(), Error> {
+    let count = entries(table);
+    image.push(VERSION);
+    image.extend_from_slice(&u32::try_from(count).map_err(|_| Error::Full)?.to_be_bytes());
+    entry(image, &[0; 16], &table.server, SlotKind::Server, None);
+    for (partition, epoch) in &table.epochs {
+        entry(image, &timed(epoch.end), &epoch.key, SlotKind::Epoch, Some(*partition));
+    }
+    let none = Key::from_bytes([0; 32]);
+    for (&class, &serial) in &table.serials {
+        entry(image, &[0; 16], &none, SlotKind::Serial, Some(Partition { class, serial }));
+    }
+    if table.incarnation != Incarnation::default() {
+        let Incarnation { number, since } = table.incarnation;
+        put_entry(image, &timed(since), &none, SlotKind::Incarnation, 0, number);
+    }
+    for (id, slot) in &table.slots {
+        entry(image, &id.0, &slot.value, slot.kind, slot.epoch);
+    }
+    Ok(())
+}
+
+fn timed(at: Timestamp) -> [u8; 16] {
+    let mut id = [0; 16];
+    id[8..].copy_from_slice(&at.0.to_be_bytes());
+    id
+}
+
 /// The table inside an image.
 pub(super) fn read_table(inside: &[u8]) -> Option<Table> {
     let mut fields = Fields(inside);
@@ -149,6 +173,10 @@ pub(super) fn read_table(inside: &[u8]) -> Option<Table> {
                 table.epochs.insert(epoch?, Epoch { key: value, end });
             }
             SlotKind::Serial => drop(table.serials.insert(epoch?.class, serial)),
+            SlotKind::Incarnation => {
+                let since = Timestamp(u64::from_be_bytes(*id.last_chunk()?));
+                table.incarnation = Incarnation { number: serial, since };
+            }
             kind => drop(table.slots.insert(SlotId(id), Slot { kind, value, epoch })),
         }
     }
@@ -156,10 +184,15 @@ pub(super) fn read_table(inside: &[u8]) -> Option<Table> {
 }
 
 fn entry(image: &mut Vec<u8>, id: &[u8; 16], value: &Key, kind: SlotKind, epoch: Option<Partition>) {
+    let (class, serial) = epoch.map_or((0, 0), |epoch| (epoch.class.code(), epoch.serial));
+    put_entry(image, id, value, kind, class, serial);
+}
+
+fn put_entry(image: &mut Vec<u8>, id: &[u8; 16], value: &Key, kind: SlotKind, class: u8, serial: u32) {
     image.extend_from_slice(id);
     image.extend_from_slice(value.expose());
-    image.extend_from_slice(&[kind as u8, epoch.map_or(0, |epoch| epoch.class.code()), 0, 0]);
-    image.extend_from_slice(&epoch.map_or(0, |epoch| epoch.serial).to_be_bytes());
+    image.extend_from_slice(&[kind as u8, class, 0, 0]);
+    image.extend_from_slice(&serial.to_be_bytes());
 }
 
 fn kind_from(code: u8) -> Option<SlotKind> {
@@ -173,6 +206,7 @@ fn kind_from(code: u8) -> Option<SlotKind> {
         SlotKind::Password,
         SlotKind::Token,
         SlotKind::Serial,
+        SlotKind::Incarnation,
     ];
     all.into_iter().find(|kind| *kind as u8 == code)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Change, SlotId, SlotKind};
+use super::{Change, Incarnation, SlotId, SlotKind};
 use crate::{
     clock::Timestamp,
     seal::derive::{Usage, derive},
@@ -33,12 +33,19 @@ pub(super) struct Table {
     pub(super) slots: BTreeMap<SlotId, Slot>,
     /// The highest serial each class ever had: a partition's name is never used again.
     pub(super) serials: BTreeMap<Class, u32>,
+    pub(super) incarnation: Incarnation,
 }
 
 impl Table {
     /// A table with nothing but a server key.
     pub(super) fn new(server: Key) -> Self {
-        Self { server, epochs: BTreeMap::new(), slots: BTreeMap::new(), serials: BTreeMap::new() }
+        Self {
+            server,
+            epochs: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            serials: BTreeMap::new(),
+            incarnation: Incarnation::default(),
+        }
     }
 
     pub(super) fn apply(&mut self, changes: Vec<Change>) {
@@ -86,7 +93,7 @@ impl Table {
         self.epochs.entry(partition).and_modify(|epoch| epoch.end = end).or_insert(Epoch { key, end });
     }
 
-    fn drop_epoch(&mut self, partition: Partition) {
+    pub(super) fn drop_epoch(&mut self, partition: Partition) {
         self.epochs.remove(&partition);
         self.slots.retain(|_, slot| slot.kind != SlotKind::Token || slot.epoch != Some(partition));
     }
