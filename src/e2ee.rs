@@ -18,7 +18,7 @@ mod upload;
 use std::sync::Arc;
 
 pub use self::{
-    backup::{BackupInfo, BackupState, RoomKeys},
+    backup::{BackupInfo, BackupState, RoomKeys, VersionName},
     claim::{Claimed, Wanted},
     cross_signing::SigningKeys,
     dehydrated::Batch,
@@ -72,7 +72,7 @@ pub enum Error {
     NotFound,
     /// The backup has moved on to this version.
     #[error("another backup version is current")]
-    WrongVersion(u64),
+    WrongVersion(VersionName),
     /// A new form of a backup version names another algorithm or version.
     #[error("the backup cannot be changed like this")]
     OtherBackup,
@@ -122,7 +122,7 @@ impl E2ee {
 /// A door for fuzz targets: the number that names a backup version.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn backup_version(text: &str) -> Option<u64> {
-    backup::number(text).ok()
+    VersionName::parse(text)?.to_string().parse().ok()
 }
 
 /// Refuses a key that has more bytes than `most` as JSON.

@@ -105,7 +105,8 @@ impl House {
         changes: Vec<HouseChange>,
         batch: &mut Batch,
     ) -> Result<(Owner<HouseLedger>, Change), Error> {
-        let mut ledger = HouseLedger::default();
+        let incarnation = self.journals.slots.incarnation().number;
+        let mut ledger = HouseLedger { incarnation, ..HouseLedger::default() };
         for change in changes {
             journal::Ledger::apply(&mut ledger, change)?;
         }

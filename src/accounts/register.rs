@@ -177,6 +177,8 @@ impl Accounts {
         let (value, key) = (Key::random(random), Key::random(random));
         let mut ledger = VaultLedger::default();
         ledger.apply(VaultChange::Life(account))?;
+        // A vault that is made in this life of the server has nothing of an earlier one.
+        ledger.incarnation = self.journals.slots.incarnation().number;
         ledger.apply(VaultChange::HouseKeys(vec![house]))?;
         ledger.apply(VaultChange::Mail(vec![mail]))?;
         for (journal, index) in self.mailbox.ends()? {

@@ -1,6 +1,6 @@
 //! Sessions: what a request's token stands for, from RAM or from the token's row.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{Accounts, Error, Known, LoggedIn, Session, credentials::Opening, login::day, token_row::TokenWrap};
 use crate::{
@@ -11,6 +11,9 @@ use crate::{
     },
     store::{Batch, Partition},
 };
+
+/// How long after a restore unknown tokens are taken for lost ones: thirty days, and the day whose start is known.
+const SOFT_AFTER_RESTORE: Duration = Duration::from_hours(31 * 24);
 
 impl Accounts {
     /// The session of an access token, when it is known and its device was noted today.
@@ -31,7 +34,7 @@ impl Accounts {
             Some(stopped) => self.come_again(&token, &stopped).await,
             // A token that lived in RAM: whether its device ended, too, the refresh token tells.
             None if token.kind() == TokenKind::Short => Err(Error::SoftLogout),
-            None => self.wake_by(&token).await?.ok_or(Error::UnknownToken),
+            None => self.wake_by(&token).await?.ok_or_else(|| self.lost_token()),
         }
     }
 
@@ -43,7 +46,7 @@ impl Accounts {
         }
         let session = match self.known(&token)?.filter(is_living) {
             Some(session) => session,
-            None => self.wake_by(&token).await?.ok_or(Error::UnknownToken)?,
+            None => self.wake_by(&token).await?.ok_or_else(|| self.lost_token())?,
         };
         self.check_unlocked(&session.account)?;
         Ok(self.buy_access(session, token.text()))
@@ -61,6 +64,14 @@ impl Accounts {
             }
             _ => Err(Error::UnknownToken),
         }
+    }
+
+    /// What is said of a token that opens nothing: soon after a restore it may be one that was given out after the backup,
+    /// and its client keeps what it has, its keys above all, until its user has logged in again.
+    fn lost_token(&self) -> Error {
+        let incarnation = self.journals.slots.incarnation();
+        let recent = incarnation.number > 0 && self.clock.now() < incarnation.since.after(SOFT_AFTER_RESTORE);
+        if recent { Error::SoftLogout } else { Error::UnknownToken }
     }
 
     /// The session of a token that is known, whose account has stopped and is loaded again.

@@ -29,6 +29,8 @@ pub use self::{
 pub struct VaultLedger {
     /// The account slot this vault belongs to: one life of the account.
     pub life: Option<SlotId>,
+    /// The life of the server that the vault was last opened in.
+    pub incarnation: u32,
     /// What its owner logs in with, where that is not the localpart.
     pub login: Option<String>,
     /// House keys, the one in use first.
@@ -239,6 +241,10 @@ pub enum VaultChange {
     /// The account's life.
     #[serde(rename = "i")]
     Life(SlotId),
+    /// The server was restored, and this is its life with that number: one-time keys may have been handed out since the
+    /// backup, and where devices stood is not known.
+    #[serde(rename = "g")]
+    Incarnation(u32),
     /// The login name, where it is not the localpart.
     #[serde(rename = "n")]
     Login(String),

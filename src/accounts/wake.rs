@@ -100,13 +100,17 @@ impl Accounts {
         Ok(opened)
     }
 
-    /// Notes the house key that opened, and drops devices whose tokens are gone, here and in the house, and the mark of
+    /// Notes the house key that opened and the life of the server, and drops devices whose tokens are gone, here and in the house, and the mark of
     /// an end that never came.
     async fn tidy(&self, account: &Account) -> Result<(), Error> {
         let house = self.house.key().await?;
         let slots = &self.journals.slots;
+        let incarnation = slots.incarnation().number;
         let changes = |vault: &VaultLedger| {
             let mut changes = Vec::new();
+            if vault.incarnation < incarnation {
+                changes.push(VaultChange::Incarnation(incarnation));
+            }
             if vault.house_keys.first() != Some(&house) || vault.house_keys.len() > 1 {
                 changes.push(VaultChange::HouseKeys(vec![house.clone()]));
             }
@@ -124,6 +128,9 @@ impl Accounts {
             let mine = house.devices.keys().filter(|(of, id)| of == name && !vault.devices.contains_key(id));
             let mut changes: Vec<_> =
                 mine.map(|(_, id)| HouseChange::Device(name.to_owned(), id.clone(), None, true)).collect();
+            if house.incarnation < incarnation {
+                changes.push(HouseChange::Incarnation(incarnation));
+            }
             // The power was cut before the account ended: it goes on.
             if house.erased.contains_key(&account.slot) {
                 changes.push(HouseChange::Erased(account.slot, None));

@@ -1,6 +1,6 @@
 //! Key backups ([spec](https://spec.matrix.org/latest/client-server-api/#server-side-key-backups)).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use ruma::{OwnedRoomId, RoomId};
 use serde::Deserialize;
@@ -41,10 +41,37 @@ pub struct BackupState {
     pub etag: u64,
 }
 
+/// What clients call a backup version: its number, and after a restore the life of the server. So each of them finds that
+/// its version is no longer the current one, takes up the same backup under its new name, and brings the keys again that
+/// it has backed up since the copy was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct VersionName {
+    number: u64,
+    incarnation: u32,
+}
+
+impl VersionName {
+    /// Reads a name as it was given to clients; nothing for any other text.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (number, incarnation) = text.split_once('.').unwrap_or((text, "0"));
+        let name = Self { number: number.parse().ok()?, incarnation: incarnation.parse().ok()? };
+        (name.to_string() == text).then_some(name)
+    }
+}
+
+impl fmt::Display for VersionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.incarnation {
+            0 => write!(f, "{}", self.number),
+            incarnation => write!(f, "{}.{incarnation}", self.number),
+        }
+    }
+}
+
 /// A backup version.
 pub struct BackupInfo {
-    /// Its number.
-    pub version: u64,
+    /// Its name.
+    pub version: VersionName,
     /// What it says about itself.
     pub backup: Backup,
     /// How it stands.
@@ -61,7 +88,12 @@ struct Worth {
 
 impl E2ee {
     /// Begins a new backup version.
-    pub async fn create_backup(&self, account: &Account, algorithm: String, auth_data: Value) -> Result<u64, Error> {
+    pub async fn create_backup(
+        &self,
+        account: &Account,
+        algorithm: String,
+        auth_data: Value,
+    ) -> Result<VersionName, Error> {
         check_auth(&algorithm, &auth_data)?;
         let mut made = Err(Error::TooMany);
         let decide = |vault: &VaultLedger| {
@@ -74,19 +106,42 @@ impl E2ee {
             vec![VaultChange::Backup(version, Backup { algorithm, auth_data, etag: 0, deleted: false })]
         };
         account.vault.change(self.journals(), decide).await?;
-        made
+        Ok(self.name(made?))
+    }
+
+    fn name(&self, number: u64) -> VersionName {
+        VersionName { number, incarnation: self.journals().slots.incarnation().number }
+    }
+
+    /// The number of the version that keys are to go to.
+    ///
+    /// # Errors
+    /// [`Error::WrongVersion`] when it is called by its name of before a restore: the client looks for the current one.
+    fn number_for_keys(&self, account: &Account, text: &str) -> Result<u64, Error> {
+        self.number(text).or_else(|error| {
+            let vault = account.view();
+            let before = VersionName::parse(text).filter(|named| living(&vault, named.number).is_ok());
+            let current = before.and_then(|_| current(&vault));
+            Err(current.map_or(error, |current| Error::WrongVersion(self.name(current))))
+        })
+    }
+
+    /// The number of a version as it is called now.
+    fn number(&self, text: &str) -> Result<u64, Error> {
+        let named = VersionName::parse(text).filter(|named| *named == self.name(named.number));
+        named.map(|named| named.number).ok_or(Error::NotFound)
     }
 
     /// A backup version, or the current one.
     pub fn backup(&self, account: &Account, version: Option<&str>) -> Result<BackupInfo, Error> {
         let vault = account.view();
         let version = match version {
-            Some(text) => number(text)?,
+            Some(text) => self.number(text)?,
             None => current(&vault).ok_or(Error::NotFound)?,
         };
         let backup = living(&vault, version)?.clone();
         let state = BackupState { count: account.backed_up_count(version), etag: backup.etag };
-        Ok(BackupInfo { version, backup, state })
+        Ok(BackupInfo { version: self.name(version), backup, state })
     }
 
     /// Gives a backup version other data; its algorithm stays. `named` is the version that the body names.
@@ -101,7 +156,7 @@ impl E2ee {
         if named.is_some_and(|named| named != version) {
             return Err(Error::OtherBackup);
         }
-        let version = number(version)?;
+        let version = self.number(version)?;
         let decide = |vault: &VaultLedger| {
             let before = living(vault, version)?;
             if before.algorithm != algorithm {
@@ -114,7 +169,7 @@ impl E2ee {
 
     /// Ends a backup version and shreds its keys. Its number is not used again.
     pub async fn delete_backup(&self, account: &Account, version: &str) -> Result<(), Error> {
-        let version = number(version)?;
+        let version = self.number(version)?;
         let decide = |backups: &Backups<'_>| {
             let etag = living(backups.vault(), version)?.etag + 1;
             // Of a deleted version only the number lasts.
@@ -134,14 +189,13 @@ impl E2ee {
                 return Err(Error::TooLarge);
             }
         }
-        let version = number(version)?;
+        let version = self.number_for_keys(account, version)?;
         self.change_backup(account, version, |backups| {
             match current(backups.vault()) {
                 Some(current) if current == version => {}
                 Some(current) => {
-                    return Err(
-                        living(backups.vault(), version).map_or_else(|gone| gone, |_| Error::WrongVersion(current))
-                    );
+                    return Err(living(backups.vault(), version)
+                        .map_or_else(|gone| gone, |_| Error::WrongVersion(self.name(current))));
                 }
                 None => return Err(Error::NotFound),
             }
@@ -172,7 +226,7 @@ impl E2ee {
         room: Option<&RoomId>,
         session: Option<&str>,
     ) -> Result<BackupState, Error> {
-        let version = number(version)?;
+        let version = self.number(version)?;
         self.change_backup(account, version, |backups| {
             living(backups.vault(), version)?;
             let keys = backups.keys(version, room).filter(|key| session.is_none_or(|session| key.session == session));
@@ -189,7 +243,7 @@ impl E2ee {
         room: Option<&RoomId>,
         session: Option<&str>,
     ) -> Result<RoomKeys, Error> {
-        let version = number(version)?;
+        let version = self.number(version)?;
         living(&account.view(), version)?;
         let mut keys = RoomKeys::default();
         for (key, data) in account.backed_up(self.journals(), version, room, session).await? {
@@ -253,11 +307,6 @@ impl Worth {
     }
 }
 
-/// The number of a version. Clients name versions as they got them: anything else is none.
-pub(super) fn number(text: &str) -> Result<u64, Error> {
-    text.parse().ok().filter(|number: &u64| number.to_string() == text).ok_or(Error::NotFound)
-}
-
 fn living(vault: &VaultLedger, version: u64) -> Result<&Backup, Error> {
     vault.backups.get(&version).filter(|backup| !backup.deleted).ok_or(Error::NotFound)
 }
@@ -293,9 +342,11 @@ mod tests {
 
     #[test]
     fn versions_are_named_as_they_were_given() {
-        assert_eq!(number("12"), Ok(12));
-        for text in ["", "01", "+1", "-1", "1.0", "a", "99999999999999999999"] {
-            assert_eq!(number(text), Err(Error::NotFound));
+        for text in ["12", "0", "3.1", "3.4095"] {
+            assert_eq!(VersionName::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "01", "+1", "-1", "1.0", "1.", ".1", "1.01", "1.1.1", "a", "99999999999999999999"] {
+            assert!(VersionName::parse(text).is_none(), "{text}");
         }
     }
 }

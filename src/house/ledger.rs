@@ -21,6 +21,8 @@ use crate::{
 /// The house's value.
 #[derive(Clone, Default)]
 pub struct HouseLedger {
+    /// The life of the server that the house was last opened in.
+    pub incarnation: u32,
     /// Every account by localpart.
     pub accounts: OrdMap<String, AccountEntry>,
     /// Profiles by localpart.
@@ -195,6 +197,10 @@ pub struct RegistrationToken {
 /// One change of the house. `None` removes.
 #[derive(Clone, Serialize, Deserialize)]
 pub enum HouseChange {
+    /// The server was restored, and this is its life with that number: everybody's devices may have changed since the
+    /// backup, and fallback keys may have been replaced.
+    #[serde(rename = "g")]
+    Incarnation(u32),
     /// An account.
     #[serde(rename = "a")]
     Account(String, Option<AccountEntry>),
@@ -243,6 +249,24 @@ impl HouseLedger {
         self.devices.range(from..).take_while(move |((of, _), _)| of == name).map(|((_, id), entry)| (id, entry))
     }
 
+    /// Begins another life of the server: clients ask about everybody's devices again, and devices bring fresh fallback
+    /// keys, because those that are here count as handed out.
+    fn begin(&mut self, number: u32) {
+        self.incarnation = number;
+        let devices = std::mem::take(&mut self.devices);
+        self.devices = devices
+            .into_iter()
+            .map(|(place, mut device)| {
+                device.fallback.values_mut().for_each(|key| key.used = true);
+                (place, device)
+            })
+            .collect();
+        let names: Vec<String> = self.accounts.keys().cloned().collect();
+        for name in names {
+            self.touch(name);
+        }
+    }
+
     fn touch(&mut self, localpart: String) {
         self.stamp += 1;
         self.stamps.insert(localpart, self.stamp);
@@ -254,6 +278,7 @@ impl Ledger for HouseLedger {
 
     fn apply(&mut self, change: HouseChange) -> Result<(), Error> {
         match change {
+            HouseChange::Incarnation(number) => self.begin(number),
             HouseChange::Account(name, entry) => {
                 if entry.is_none() {
                     self.devices = self.devices.iter().filter(|((of, _), _)| *of != name).map(pair).collect();
@@ -292,6 +317,8 @@ impl Ledger for HouseLedger {
 
     fn checkpoint(&self) -> Vec<HouseChange> {
         let mut changes = Vec::new();
+        // Before the devices and stamps that it would change.
+        changes.extend((self.incarnation > 0).then_some(HouseChange::Incarnation(self.incarnation)));
         changes.extend(self.accounts.iter().map(|(name, e)| HouseChange::Account(name.clone(), Some(e.clone()))));
         changes.extend(self.profiles.iter().map(|(name, p)| HouseChange::Profile(name.clone(), Some(p.clone()))));
         changes.extend(

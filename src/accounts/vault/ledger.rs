@@ -40,6 +40,24 @@ impl VaultLedger {
         self.data_bytes = self.data_bytes.saturating_sub(before) + value.map_or(0, value_size);
     }
 
+    /// Begins another life of the server: no key that may have been handed out is handed out again.
+    fn begin(&mut self, number: u32) {
+        self.incarnation = number;
+        for (device, keys) in std::mem::take(&mut self.one_time_keys) {
+            keys.into_iter().for_each(|key| self.note_used(device.clone(), key.id));
+        }
+        self.sync_points.clear();
+        self.count += 1;
+    }
+
+    fn note_used(&mut self, device: OwnedDeviceId, id: String) {
+        let used = self.used_keys.entry(device).or_default();
+        used.push_back(id);
+        while used.len() > MOST_USED_KEYS {
+            used.pop_front();
+        }
+    }
+
     fn drop_device(&mut self, device: &OwnedDeviceId) {
         self.one_time_keys.remove(device);
         self.sync_points.remove(device);
@@ -67,6 +85,7 @@ impl Ledger for VaultLedger {
     fn apply(&mut self, change: VaultChange) -> Result<(), Error> {
         match change {
             VaultChange::Life(slot) => self.life = Some(slot),
+            VaultChange::Incarnation(number) => self.begin(number),
             VaultChange::Login(name) => self.login = Some(name),
             VaultChange::HouseKeys(keys) => self.house_keys = keys,
             VaultChange::Mail(secrets) => {
@@ -115,11 +134,7 @@ impl Ledger for VaultLedger {
                 if let Some(keys) = self.one_time_keys.get_mut(&device) {
                     keys.retain(|key| key.id != id);
                 }
-                let used = self.used_keys.entry(device).or_default();
-                used.push_back(id);
-                while used.len() > MOST_USED_KEYS {
-                    used.pop_front();
-                }
+                self.note_used(device, id);
             }
             VaultChange::Read(key, mark) => {
                 self.count += 1;
@@ -151,6 +166,8 @@ impl Ledger for VaultLedger {
     fn checkpoint(&self) -> Vec<VaultChange> {
         let mut changes = Vec::new();
         changes.extend(self.life.map(VaultChange::Life));
+        // Before the keys and positions that it would drop.
+        changes.extend((self.incarnation > 0).then_some(VaultChange::Incarnation(self.incarnation)));
         changes.extend(self.login.clone().map(VaultChange::Login));
         changes.push(VaultChange::HouseKeys(self.house_keys.clone()));
         changes.push(VaultChange::Mail(self.mail.clone()));
