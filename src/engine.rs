@@ -13,7 +13,7 @@ mod redaction_tests;
 pub mod registration;
 #[cfg(test)]
 mod search_tests;
-mod signing_key;
+pub mod signing_key;
 #[cfg(test)]
 mod sync_tests;
 #[cfg(any(test, fuzzing))]
@@ -33,6 +33,7 @@ use serde_json::Value;
 
 use crate::{
     accounts::{self, Accounts},
+    backup::{self, Backups},
     clock::{Clock, Timestamp},
     config::{self, Config},
     delayed::Delayed,
@@ -89,6 +90,8 @@ pub struct Engine {
     pub retention: retention::Policy,
     /// What monitoring may know.
     pub metrics: Arc<Metrics>,
+    /// Backups.
+    pub backups: Backups,
     /// Whom to trust when other machines are contacted.
     pub tls: outbound::Tls,
     /// Time.
@@ -118,6 +121,8 @@ pub struct Settings {
     pub tls: outbound::Tls,
     /// The directory of data, whose free space is watched.
     pub data: PathBuf,
+    /// The directory of keys.
+    pub keys: PathBuf,
 }
 
 /// Why the engine does not come up.
@@ -129,6 +134,12 @@ pub enum Error {
     /// The keys cannot be opened.
     #[error("the keys cannot be opened: {0}")]
     Slots(#[from] seal::slots::Error),
+    /// A restore into the data directory was cut off.
+    #[error("a restore into the data directory was not finished: run it again")]
+    Restoring,
+    /// What a backup has left in the data directory cannot be removed.
+    #[error("what a backup has left in the data directory cannot be removed")]
+    Staged,
     /// The server's own records cannot be read.
     #[error("the server's own records cannot be read")]
     Records,
@@ -153,7 +164,11 @@ impl Engine {
             config::Durability::Synced => Durability::Synced,
             config::Durability::Relaxed => Durability::Relaxed,
         };
+        if data(config).join(backup::UNFINISHED).exists() {
+            return Err(Error::Restoring);
+        }
         let medium = FileMedium::open(&config.storage.keys_directory())?;
+        Backups::clear(data(config)).map_err(|_| Error::Staged)?;
         let store = Store::threaded(Arc::new(RocksBackend::open(data(config))?), durability);
         let settings = Settings::of(config)?;
         Self::assemble(store, Arc::new(medium), clock, random, settings).await
@@ -171,6 +186,7 @@ impl Engine {
         let epochs = Epochs::new(slots.clone(), store.clone(), Arc::clone(&clock), Arc::clone(&random));
         let journals = Journals { store, slots, epochs, random, packs: crate::journal::Packs::default() };
         let signer = Arc::new(signing_key::load(&journals).await?);
+        let backups = Backups::new(settings.data.clone(), settings.keys);
         let metrics = Arc::new(Metrics::new(Arc::clone(&clock), journals.random.as_ref(), settings.data));
         let media = Arc::new(Media::new(journals.clone(), Arc::clone(&clock), settings.media));
         let house = Arc::new(House::new(journals.clone()));
@@ -207,6 +223,7 @@ impl Engine {
             pushing,
             retention: settings.retention,
             metrics,
+            backups,
             tls,
             clock,
             signer,
@@ -289,6 +306,7 @@ impl Settings {
             retention,
             tls,
             data: data(config).to_owned(),
+            keys: config.storage.keys_directory(),
         })
     }
 }

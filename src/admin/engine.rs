@@ -14,6 +14,7 @@ use super::{
 use crate::{
     accounts::{self, Report, Reset},
     api::BoxFuture,
+    backup::{self, Places},
     engine::{
         Engine,
         administer::{Error, NewToken, RoomShown, Shredded, TokenShown, UserShown},
@@ -101,6 +102,7 @@ impl Administrator {
             }
             Request::TokenCreate { uses, expires_in } => self.create_token(uses, expires_in).await,
             Request::TokenList => Ok(listed("tokens", &engine.tokens()?, token_line)),
+            Request::Backup { data, keys } => self.back_up(Places { data, keys }).await,
             Request::TokenRevoke { token } => {
                 engine.revoke_token(&token).await?;
                 Ok(done())
@@ -140,6 +142,24 @@ impl Administrator {
             lines.push(WAITS.to_owned());
         }
         Ok((lines, data))
+    }
+
+    async fn back_up(&self, places: Places) -> Result<Said, Error> {
+        let engine = &self.0;
+        let made = engine.backups.make(&engine.journals, Arc::clone(&engine.clock), &places).await?;
+        let held = made.held.as_millis();
+        let lines = vec![
+            format!(
+                "Backed up {} files, {} bytes; {} share their bytes with the server's",
+                made.files, made.bytes, made.linked
+            ),
+            format!("Writes waited {held} ms"),
+            "The key file and the data open everything together: keep them apart, and delete the key files of older \
+             backups"
+                .to_owned(),
+        ];
+        let (files, bytes, linked) = (made.files, made.bytes, made.linked);
+        Ok((lines, json!({ "files": files, "bytes": bytes, "linked": linked, "held_ms": u64::try_from(held).ok() })))
     }
 
     async fn list_rooms(&self) -> Result<Said, Error> {
@@ -282,6 +302,7 @@ fn is_passing(error: Error) -> bool {
         error,
         Error::Cold
             | Error::UnknownRoom
+            | Error::Backup(backup::Error::Busy)
             | Error::Account(accounts::Error::House(house::Error::Asleep) | accounts::Error::Busy)
     )
 }

@@ -1,5 +1,7 @@
 //! What is said over the socket.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -111,6 +113,13 @@ pub enum Request {
     },
     /// Lists the registration tokens.
     TokenList,
+    /// Makes a backup.
+    Backup {
+        /// The directory for the data, from the root of the file system.
+        data: PathBuf,
+        /// The file for the slot table, likewise.
+        keys: PathBuf,
+    },
     /// Revokes a registration token.
     TokenRevoke {
         /// Its text.

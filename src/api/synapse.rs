@@ -183,6 +183,7 @@ impl From<administer::Error> for Error {
             E::TooManyTokens => Self::bad_request("There are too many tokens"),
             E::StillIn => Self::bad_request("The user is in the room"),
             E::NoHouse => Self::not_found("There are no accounts yet"),
+            E::Backup(_) => Self::unavailable("There is no backup"),
             E::Account(error) => error.into(),
             E::Room(error) => error.into(),
         }

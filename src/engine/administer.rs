@@ -14,7 +14,7 @@ pub use self::{
     tokens::{NewToken, TokenShown},
     users::{DeviceShown, UserShown},
 };
-use crate::{accounts, house, rooms as room_layer};
+use crate::{accounts, backup, house, rooms as room_layer};
 
 /// Why something asked by an administrator is not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +58,9 @@ pub enum Error {
     /// A room failed.
     #[error("the room failed")]
     Room(#[from] room_layer::Error),
+    /// There is no backup.
+    #[error(transparent)]
+    Backup(#[from] backup::Error),
 }
 
 impl From<house::Error> for Error {

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::{Error, record::load_or_make};
 use crate::{clock::Timestamp, journal::Journals};
 
-const NAME: &[u8] = b"signing-key";
+/// The record's name.
+pub const NAME: &[u8] = b"signing-key";
 
 /// Reads the key, making one on the first start.
 pub(super) async fn load(journals: &Journals) -> Result<Ed25519KeyPair, Error> {

@@ -65,6 +65,7 @@ pub(crate) fn settings() -> Settings {
         tls,
         retention: retention::Policy::of(&Config::default()),
         data: std::env::temp_dir(),
+        keys: std::env::temp_dir(),
     }
 }
 
