@@ -1,5 +1,7 @@
 //! The command line: `lethe serve`, and commands that talk to a running server.
 
+mod audit;
+mod backup;
 mod config;
 mod doctor;
 mod health;
@@ -49,6 +51,12 @@ enum Command {
     Health,
     /// Look for what should be changed: here, or from outside with --external. Exits with 1 after warnings, 2 after errors.
     Doctor(doctor::Options),
+    /// Back up the running server: its data, and its keys of the same moment. Either is useless alone.
+    Backup(backup::Backup),
+    /// Show what whoever takes a stopped server's directories learns from them, and nothing else.
+    Audit(audit::Options),
+    /// Make the directories of a server from a backup. What has expired since stays gone.
+    Restore(backup::Restore),
     /// Accounts.
     #[command(subcommand)]
     User(user::Command),
@@ -78,6 +86,10 @@ enum Error {
     Server(#[from] ServerError),
     #[error(transparent)]
     Admin(#[from] admin::ClientError),
+    #[error(transparent)]
+    Backup(#[from] crate::backup::Error),
+    #[error(transparent)]
+    Audit(#[from] crate::audit::Error),
     #[error("the server is not ready, or does not run")]
     NotReady,
     /// The doctor found something and has said so; the exit code.
@@ -124,6 +136,9 @@ fn execute(arguments: &Arguments) -> Result<(), Error> {
         Command::Serve => serve::run(load(arguments)?),
         Command::Health => health::run(&load(arguments)?),
         Command::Doctor(options) => doctor::run(&load(arguments), file(arguments).as_deref(), options, arguments.json),
+        Command::Backup(places) => backup::back_up(&screen(arguments)?, places),
+        Command::Audit(options) => audit::run(options, file(arguments).as_deref(), arguments.json),
+        Command::Restore(wanted) => backup::restore(wanted, arguments.json),
         Command::User(command) => user::run(&screen(arguments)?, command),
         Command::Room(command) => room::run(&screen(arguments)?, command),
         Command::Report(command) => report::run(&screen(arguments)?, command),

@@ -2,6 +2,7 @@
 //!
 //! Owns the findings and their words. Reads and tries; changes nothing that stays.
 
+mod copies;
 pub mod external;
 mod finding;
 mod machine;
@@ -40,6 +41,7 @@ pub async fn examine(patient: &Patient<'_>) -> Report {
         Ok(config) => {
             settings::examine(config, patient.file.as_deref(), &mut report);
             storage::examine(config, patient.random, &mut report);
+            copies::examine(config, patient.clock.now(), &mut report);
             machine::examine(config, &mut report).await;
             tls::examine(config, patient.clock.now(), &mut report);
         }

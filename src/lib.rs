@@ -9,6 +9,8 @@
 pub mod accounts;
 pub mod admin;
 pub mod api;
+pub mod audit;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;

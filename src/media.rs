@@ -104,6 +104,12 @@ impl MediaId {
         (length == bytes.len()).then_some(Self(bytes))
     }
 
+    /// The bytes that name its rows.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
     /// As it stands in `mxc://` URIs.
     #[must_use]
     pub fn text(&self) -> String {

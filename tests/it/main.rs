@@ -3,6 +3,8 @@
 mod account_data;
 mod accounts;
 mod api_table;
+mod audit;
+mod backup;
 mod config_example;
 mod delayed;
 mod doctor;

@@ -8,7 +8,8 @@ use std::{
 };
 
 use lethe::{
-    clock::{ManualClock, Timestamp},
+    backup,
+    clock::{Clock, ManualClock, Timestamp},
     config::Config,
     random::SeededRandom,
     server::Server,
@@ -79,6 +80,30 @@ impl TestServer {
     pub(crate) async fn restart(&mut self) {
         self.server.take().expect("it runs").stop().await;
         self.starts += 1;
+        let server = launch(&self.toml, self.directory.path(), &self.clock, self.starts).await;
+        *self.address.lock().expect("no panic") = server.addresses()[0];
+        self.server = Some(server);
+    }
+
+    /// Stops the server in order and keeps its files.
+    pub(crate) async fn halt(&mut self) {
+        self.server.take().expect("it runs").stop().await;
+    }
+
+    /// Stops the server, restores a backup in place of its files, and starts it on that.
+    pub(crate) async fn set_back(&mut self, data: &Path, keys: &Path) {
+        self.server.take().expect("it runs").stop().await;
+        self.starts += 1;
+        let into = self.directory.path().join("data");
+        std::fs::rename(&into, self.directory.path().join(format!("lost {}", self.starts))).expect("renamed");
+        let wanted = backup::Wanted {
+            data: data.to_owned(),
+            keys: keys.to_owned(),
+            keys_into: into.join("keys"),
+            into,
+            damaged: false,
+        };
+        backup::restore(&wanted, self.clock.now(), &SeededRandom::new(self.starts)).expect("restored");
         let server = launch(&self.toml, self.directory.path(), &self.clock, self.starts).await;
         *self.address.lock().expect("no panic") = server.addresses()[0];
         self.server = Some(server);
