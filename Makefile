@@ -15,6 +15,10 @@ run:
 clients: clients-js clients-rust clients-element clients-nio
 clients-js clients-rust clients-element clients-nio: clients-%: build-ci
 	tests/clients/run $*
+# The encrypted part of the story over a backup that the server is set back to.
+.PHONY: restore
+restore: build-ci
+	tests/clients/run restore
 build-ci:
 	$(CARGO) build --locked -j2 --profile ci
 

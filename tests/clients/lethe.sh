@@ -4,6 +4,8 @@
 #   lethe.sh configure DIR PORT   writes DIR/lethe.toml
 #   lethe.sh start DIR            starts the server and returns when it answers
 #   lethe.sh kill DIR             ends it with SIGKILL
+#   lethe.sh backup DIR           makes a backup of the running server
+#   lethe.sh restore DIR          puts that backup in place of what the server, which is down, has
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -49,9 +51,22 @@ start() {
   done
 }
 
+backup() {
+  rm -rf "$dir/backup" "$dir/backup.keys"
+  "$LETHE_BIN" --config "$dir/lethe.toml" backup --data "$dir/backup" --keys "$dir/backup.keys"
+}
+
+restore() {
+  rm -rf "$dir/data" "$dir/keys"
+  "$LETHE_BIN" --config "$dir/lethe.toml" restore --data "$dir/backup" --keys "$dir/backup.keys" \
+    --into "$dir/data" --keys-into "$dir/keys"
+}
+
 case $1 in
   configure) configure "$3" ;;
   start) start ;;
   kill) kill -KILL "$(cat "$dir/pid")" 2> /dev/null || true ;;
-  *) echo "lethe.sh configure|start|kill DIR [PORT]" >&2; exit 2 ;;
+  backup) backup ;;
+  restore) restore ;;
+  *) echo "lethe.sh configure|start|kill|backup|restore DIR [PORT]" >&2; exit 2 ;;
 esac

@@ -22,6 +22,16 @@ export async function kill() {
   await run(need("HOMESERVER_KILL"));
 }
 
+/** Makes a backup of the running server. */
+export async function backUp() {
+  await run(need("HOMESERVER_BACKUP"));
+}
+
+/** Puts the backup in place of what the server, which is down, has. */
+export async function restore() {
+  await run(need("HOMESERVER_RESTORE"));
+}
+
 /** Starts it again on the same data and returns when it answers. */
 export async function start() {
   await run(need("HOMESERVER_START"));

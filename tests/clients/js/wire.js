@@ -2,6 +2,7 @@
 
 const KEPT = 400;
 const requests = [];
+const issued = [];
 
 /** Paths without the ids in them, so that a report reads as an endpoint. */
 function endpoint(url) {
@@ -25,7 +26,22 @@ export async function recordingFetch(resource, options = {}) {
   const response = await fetch(resource, options);
   entry.status = response.status;
   if (!response.ok) entry.body = (await response.clone().text()).slice(0, 200);
+  if (response.ok && entry.path.endsWith("/keys/claim")) noteIssued(await response.clone().json());
   return response;
+}
+
+/** Notes the one-time keys that a claim gave; a fallback key may be given any number of times. */
+function noteIssued({ one_time_keys: users }) {
+  for (const [user, devices] of Object.entries(users ?? {})) {
+    for (const [device, keys] of Object.entries(devices)) {
+      for (const [id, key] of Object.entries(keys)) if (!key.fallback) issued.push(`${user} ${device} ${id}`);
+    }
+  }
+}
+
+/** Every one-time key that anybody in the story was given, in order. */
+export function issuedKeys() {
+  return [...issued];
 }
 
 /** A mark in the list of requests; `refusalsSince` looks from there. */
