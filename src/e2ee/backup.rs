@@ -118,11 +118,11 @@ impl E2ee {
     /// # Errors
     /// [`Error::WrongVersion`] when it is called by its name of before a restore: the client looks for the current one.
     fn number_for_keys(&self, account: &Account, text: &str) -> Result<u64, Error> {
-        self.number(text).or_else(|error| {
+        self.number(text).map_err(|error| {
             let vault = account.view();
             let before = VersionName::parse(text).filter(|named| living(&vault, named.number).is_ok());
             let current = before.and_then(|_| current(&vault));
-            Err(current.map_or(error, |current| Error::WrongVersion(self.name(current))))
+            current.map_or(error, |current| Error::WrongVersion(self.name(current)))
         })
     }
 
