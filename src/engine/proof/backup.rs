@@ -120,8 +120,8 @@ async fn neither_half_opens_anything_and_both_open_what_lived_then() {
     oracle::check(&both, &then).await.unwrap();
 
     // It goes on from there, and every step is what it was.
-    let mut again = Stage::of(both, then).await;
-    let fact = stage.fact();
+    let mut again = stage.on(both, then).await;
+    let fact = again.fact();
     again.come("al").await.unwrap();
     assert_eq!(again.attempt(&Step::Send { room: label, by: s("bo"), fact }, None).await, Ok(End::Done));
     let al = again.come("al").await.unwrap();

@@ -54,11 +54,11 @@ impl Stage {
         Self { machine, engine, ghost: self.ghost.clone(), facts: self.facts, ids: self.ids.clone() }
     }
 
-    /// A machine that is started, of which this must be true.
-    pub(super) async fn of(machine: Machine, ghost: Ghost) -> Self {
+    /// Another machine that is started, of which this must be true.
+    pub(super) async fn on(&self, machine: Machine, ghost: Ghost) -> Self {
         let engine = machine.start().await;
         engine.open_epochs().await.unwrap();
-        Self { machine, engine, ghost, facts: 0 }
+        Self { machine, engine, ghost, facts: self.facts, ids: self.ids.clone() }
     }
 
     pub(super) fn fact(&mut self) -> u32 {
