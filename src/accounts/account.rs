@@ -1,6 +1,6 @@
 //! An open account: its vault, and in RAM beside it what lies in the vault's windows.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::{Mutex, RwLock};
 use ruma::{OwnedDeviceId, OwnedUserId};
@@ -15,6 +15,7 @@ use super::{
     vault::{VaultChange, VaultLedger},
 };
 use crate::{
+    clock::Clock,
     journal::{self, Identity, Journals, Live, Owner, Position, Stream},
     seal::{row::Primer, slots::SlotId},
     store::{Batch, Partition},
@@ -34,6 +35,16 @@ pub struct Account {
     pub(super) deleted: Mutex<Position>,
     pub(super) reports: RwLock<Vec<ReportRow>>,
     changed: watch::Sender<u64>,
+    coming: watch::Sender<usize>,
+}
+
+/// A message between devices on its way to an open account, until this is dropped.
+pub struct Coming(Arc<Account>);
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.0.coming.send_modify(|count| *count -= 1);
+    }
 }
 
 /// A to-device message as it lies in the vault's window.
@@ -109,6 +120,7 @@ impl Account {
             deleted: Mutex::default(),
             reports: RwLock::default(),
             changed: watch::Sender::new(0),
+            coming: watch::Sender::new(0),
         }
     }
 
@@ -136,6 +148,29 @@ impl Account {
     /// A receiver that sees every later [`Account::notify`]: subscribe before the first look.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// Notes that a message between devices is on its way here.
+    #[must_use]
+    pub fn expect(self: &Arc<Self>) -> Coming {
+        self.coming.send_modify(|count| *count += 1);
+        Coming(Arc::clone(self))
+    }
+
+    /// Waits until no message is on its way here, at most for `longest`. Clients send several at once, which have no order
+    /// among them, and whose receiver may understand one by another alone: told together they are always understood.
+    pub async fn settled(&self, clock: &dyn Clock, longest: Duration) {
+        if *self.coming.borrow() == 0 {
+            return;
+        }
+        let end = clock.monotonic().saturating_add(longest);
+        let mut coming = self.coming.subscribe();
+        while clock.monotonic() < end {
+            let none = coming.wait_for(|count| *count == 0);
+            if tokio::time::timeout(longest, none).await.is_ok() {
+                return;
+            }
+        }
     }
 
     /// Waiting to-device messages for `device` behind `after`, oldest first, at most `most`.

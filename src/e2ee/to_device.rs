@@ -65,6 +65,8 @@ impl E2ee {
             });
             built.push((receiver, addressed.collect::<Result<Vec<_>, Error>>()?));
         }
+        // Before anything waits: a sync that one of several messages wakes is answered when the others are there too.
+        let _coming: Vec<_> = built.iter().filter_map(|(user, _)| Some(self.accounts.open(user)?.expect())).collect();
         let recent = self.sending.of(user, device);
         // Held over the delivery: a repetition that overtakes the first waits for it.
         let mut recent = recent.lock().await;

@@ -114,6 +114,9 @@ impl Syncs {
         let mut timeout = pin!(tokio::time::sleep(ask.timeout.min(LONGEST)));
         let mut over = !waits;
         loop {
+            if waits && ask.takes_messages {
+                session.account.settled(self.rooms.clock().as_ref(), parts::SETTLES_WITHIN).await;
+            }
             changed.borrow_and_update();
             self.check(session)?;
             let seen = self.look(session, &since, &ask).await?;

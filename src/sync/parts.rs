@@ -2,7 +2,10 @@
 //!
 //! Pure: reads views and ledgers, writes JSON.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use imbl::{OrdMap, OrdSet};
 use ruma::{DeviceId, OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
@@ -17,6 +20,9 @@ use crate::{
     journal::Position,
     rooms::{Receipt, Rooms, View},
 };
+
+/// The longest a waiting answer is put off for messages between devices that are on their way: some writes of a slow disk.
+pub const SETTLES_WITHIN: Duration = Duration::from_millis(250);
 
 /// The algorithm whose count clients want to see even at zero: without it they do not know that keys ran out.
 const COUNTED: &str = "signed_curve25519";

@@ -136,6 +136,9 @@ impl Sliding {
         let deadline = tokio::time::sleep(Duration::from_millis(patience).min(LONGEST));
         tokio::pin!(deadline);
         loop {
+            if patience > 0 && request.extensions.to_device.enabled {
+                session.account.settled(self.rooms.clock().as_ref(), parts::SETTLES_WITHIN).await;
+            }
             changed.mark_unchanged();
             let mut look = self.look(session, request, &told)?;
             if look.worth || patience == 0 || *stopping.borrow() || deadline.is_elapsed() {

@@ -479,3 +479,48 @@ async fn a_poll_ends_with_its_token_and_with_the_server() {
     assert!(stopped.is_ok());
     poll.abort();
 }
+
+/// What a waiting connection is told of messages between devices, by their text.
+fn texts(answer: &Value) -> Vec<&str> {
+    let events = answer["extensions"]["to_device"]["events"].as_array().map(Vec::as_slice).unwrap_or_default();
+    events.iter().filter_map(|event| event["content"]["text"].as_str()).collect()
+}
+
+async fn tell(from: &Client, to: &Client, text: &str) {
+    let body = json!({"messages": {&to.user_id: {&to.device_id: {"text": text}}}});
+    from.put(&format!("sendToDevice/m.test/{text}"), &body).await.ok();
+}
+
+/// Clients send the requests for secrets and the word that a verification is done at once, in no order; whoever hears of
+/// the request alone refuses it.
+#[tokio::test]
+async fn messages_sent_at_once_are_told_at_once() {
+    let server = TestServer::open().await;
+    let (al, bo) = (server.register("al").await, server.register("bo").await);
+    let user = bo.user_id.as_str().try_into().expect("an id");
+    let account = server.server().services().engine.accounts.open(user).expect("open");
+    let first = ask(&bo, None, 0, &encryption(None)).await;
+    let since = first["extensions"]["to_device"]["next_batch"].clone();
+    let wanted = encryption(Some(&since));
+    // Stands for a third message that is being written.
+    let coming = account.expect();
+    let (told, ()) = tokio::join!(ask(&bo, Some(&first["pos"]), 30_000, &wanted), async {
+        tell(&al, &bo, "done").await;
+        tell(&al, &bo, "request").await;
+        drop(coming);
+    });
+    assert_eq!(texts(&told), ["done", "request"]);
+
+    let coming = account.expect();
+    let token = bo.get("sync?timeout=0").await.ok()["next_batch"].as_str().expect("a token").to_owned();
+    let path = format!("sync?timeout=30000&since={token}");
+    let (told, ()) = tokio::join!(bo.get(&path), async {
+        tell(&al, &bo, "three").await;
+        tell(&al, &bo, "four").await;
+        drop(coming);
+    });
+    let told = told.ok();
+    let events = told["to_device"]["events"].as_array().expect("messages");
+    let texts: Vec<_> = events.iter().filter_map(|event| event["content"]["text"].as_str()).collect();
+    assert_eq!(texts, ["three", "four"]);
+}
