@@ -90,6 +90,7 @@ async fn enter(
 ) -> Result<ruma::OwnedRoomId, Error> {
     let (rooms, account) = (&services.engine.rooms, session.account());
     let room = rooms.reach(&rooms.named(&name)?, account).await?;
+    services.sliding.joining(&session.inner, &room.id);
     rooms.enter_room(&room, account, change).await?;
     Ok(room.id.clone())
 }

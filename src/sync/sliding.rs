@@ -6,6 +6,7 @@
 
 mod connection;
 mod extensions;
+mod joins;
 mod list;
 mod profiles;
 mod recency;
@@ -21,13 +22,14 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use ruma::OwnedRoomId;
+use ruma::{OwnedRoomId, RoomId};
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use self::{
     connection::{Connections, Name, Sent, State},
     extensions::{Covered, Extending, since},
+    joins::Joins,
     list::{Candidate, Catalogue},
     recency::Recency,
     request::{Request, Wanted},
@@ -77,6 +79,7 @@ pub struct Sliding {
     counters: Arc<Counters>,
     random: Arc<dyn Random>,
     connections: Connections,
+    joins: Joins,
     recency: Mutex<HashMap<SlotId, Recency>>,
 }
 
@@ -102,7 +105,19 @@ impl Sliding {
     /// Sliding sync over `rooms`.
     #[must_use]
     pub fn new(rooms: Arc<Rooms>, counters: Arc<Counters>, random: Arc<dyn Random>) -> Self {
-        Self { rooms, counters, random, connections: Connections::default(), recency: Mutex::default() }
+        Self {
+            rooms,
+            counters,
+            random,
+            connections: Connections::default(),
+            joins: Joins::default(),
+            recency: Mutex::default(),
+        }
+    }
+
+    /// Notes that a device is about to join a room: see [`joins`].
+    pub fn joining(&self, session: &Session, room: &RoomId) {
+        self.joins.note(session, room, self.rooms.clock().monotonic());
     }
 
     /// Answers a request, when there is something to say, the time is up or the server stops. `pos` and `timeout`, in
@@ -172,7 +187,15 @@ impl Sliding {
         }
         let to = since;
         let (accounts, session) = (Arc::clone(self.rooms.accounts()), session.clone());
-        let done = tokio::spawn(async move { accounts.acknowledge(&session, to).await });
+        let after = self.joins.of(&session, self.rooms.clock().monotonic());
+        let done = tokio::spawn(async move {
+            let done = accounts.acknowledge(&session, to).await;
+            // Another connection of the device may wait for this.
+            if !after.is_empty() {
+                session.account.notify();
+            }
+            done
+        });
         Ok(done.await.unwrap_or(Err(accounts::Error::Busy))?)
     }
 
@@ -197,10 +220,18 @@ impl Sliding {
         let mut state = State { at: Some(now), ..told.clone() };
         state.counts = lists.iter().map(|(name, list)| (name.clone(), list.count)).collect();
         let mut worth = state.counts != told.counts || told.at.is_none();
+        let steady = self.rooms.clock().monotonic();
+        let early = self.joins.early(session, request.extensions.to_device.enabled, steady);
+        let mut next_end = None;
         let mut rooms = BTreeMap::new();
         let mut covered = Vec::new();
         for (candidate, asked) in asked.into_values() {
             let id = candidate.id;
+            let invited = || told.rooms.get(id).is_some_and(|sent| matches!(sent.fact, Fact::Invited(_)));
+            if let Some(end) = early.get(id).filter(|_| *candidate.fact == Fact::Joined && invited()) {
+                next_end = next_end.into_iter().chain([*end]).min();
+                continue;
+            }
             let is_dm = catalogue.direct.contains(id);
             let said = teller.room(
                 candidate,
@@ -231,7 +262,6 @@ impl Sliding {
         farewells(&catalogue, &vault, request, &teller, &mut state, &mut rooms);
         worth |= !rooms.is_empty();
 
-        let steady = self.rooms.clock().monotonic();
         let mut extending = Extending {
             rooms: &self.rooms,
             session,
@@ -241,7 +271,7 @@ impl Sliding {
             state: &mut state,
             answer: ExtensionsAnswer::default(),
             worth: false,
-            next_end: None,
+            next_end,
         };
         extending.extend(&request.extensions, &covered);
         let (extensions, extended, next_end) = (extending.answer, extending.worth, extending.next_end);

@@ -491,6 +491,59 @@ async fn tell(from: &Client, to: &Client, text: &str) {
     from.put(&format!("sendToDevice/m.test/{text}"), &body).await.ok();
 }
 
+/// An invitation comes with the keys of what was said before, in a message between devices on a connection of its own:
+/// the client must not learn by the other one that it is in before it has understood whose keys to take.
+#[tokio::test]
+async fn a_device_hears_of_its_own_join_after_the_messages_that_wait_for_it() {
+    let server = TestServer::open().await;
+    let (al, bo) = (server.register("al").await, server.register("bo").await);
+    let keys = ask(&bo, None, 0, &encryption(None)).await;
+    let mut both = all(19);
+    both["conn_id"] = json!("both");
+    both["extensions"]["to_device"] = json!({"enabled": true});
+    let join = async |id: &str| bo.post(&format!("rooms/{}/join", encode(id)), &json!({})).await.ok();
+    let invited = async |name: &str| {
+        let id = room(&al, &json!({"name": name})).await;
+        tell(&al, &bo, name).await;
+        al.post(&format!("rooms/{}/invite", encode(&id)), &json!({"user_id": bo.user_id})).await.ok();
+        let first = ask(&bo, None, 0, &all(19)).await;
+        assert!(first["rooms"][&id]["invite_state"].is_array());
+        (id, first["pos"].clone())
+    };
+
+    let (id, pos) = invited("one").await;
+    let whole = ask(&bo, None, 0, &both).await;
+    join(&id).await;
+    let early = ask(&bo, Some(&pos), 0, &all(19)).await;
+    assert_eq!((&early["rooms"], &early["lists"]["all_rooms"]["count"]), (&json!({}), &json!(1)));
+    // A connection that carries both keeps their order by itself.
+    assert_eq!(ask(&bo, Some(&whole["pos"]), 0, &both).await["rooms"][&id]["membership"], "join");
+    // Who waits is answered as soon as the messages are fetched.
+    let got = ask(&bo, Some(&keys["pos"]), 0, &encryption(None)).await;
+    assert_eq!(texts(&got), ["one"]);
+    let since = encryption(Some(&got["extensions"]["to_device"]["next_batch"]));
+    let wanted = all(19);
+    let (told, keys) =
+        tokio::join!(ask(&bo, Some(&early["pos"]), 30_000, &wanted), ask(&bo, Some(&got["pos"]), 0, &since));
+    assert_eq!((&told["rooms"][&id]["membership"], &told["rooms"][&id]["initial"]), (&json!("join"), &json!(true)));
+
+    // Nothing waits: nothing is put off.
+    let id = room(&al, &json!({"name": "two"})).await;
+    al.post(&format!("rooms/{}/invite", encode(&id)), &json!({"user_id": bo.user_id})).await.ok();
+    let seen = ask(&bo, Some(&told["pos"]), 0, &all(19)).await;
+    join(&id).await;
+    assert_eq!(ask(&bo, Some(&seen["pos"]), 0, &all(19)).await["rooms"][&id]["membership"], "join");
+
+    // Nor for ever, where nobody fetches them.
+    let (id, pos) = invited("three").await;
+    join(&id).await;
+    let early = ask(&bo, Some(&pos), 0, &all(19)).await;
+    assert!(early["rooms"][&id].is_null());
+    server.clock.advance(Duration::from_secs(1));
+    assert_eq!(ask(&bo, Some(&early["pos"]), 0, &all(19)).await["rooms"][&id]["membership"], "join");
+    assert_eq!(texts(&ask(&bo, Some(&keys["pos"]), 0, &since).await), ["three"]);
+}
+
 /// Clients send the requests for secrets and the word that a verification is done at once, in no order; whoever hears of
 /// the request alone refuses it.
 #[tokio::test]
