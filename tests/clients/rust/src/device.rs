@@ -30,6 +30,9 @@ use crate::{
     server,
 };
 
+/// How many events of a room its subscription asks for.
+const LATEST: usize = 20;
+
 /// Creates an account without a device; Element X logs in afterwards.
 pub async fn register(localpart: &str, password: &str) -> Result<()> {
     let client = Client::builder().homeserver_url(server::url()?).build().await?;
@@ -142,10 +145,19 @@ impl Device {
         Ok((room, inviter))
     }
 
-    /// Opens the room as the app does: subscribed, with a live timeline.
+    /// Opens the room as the app does: subscribed, with a live timeline. The timeline is made when the answer to the
+    /// subscription is in: matrix-sdk-ui 0.18 first listens to what comes and then takes up what is there, so whatever comes
+    /// in between is taken up twice, and later changes land on other events than they belong to.
     pub async fn open(&mut self, id: &OwnedRoomId) -> Result<()> {
         let room = self.room(id, RoomState::Joined).await?;
         self.sync.room_list_service().subscribe_to_rooms(&[id]).await;
+        let (cache, _kept) = room.event_cache().await?;
+        until("the latest events of the room come in", async || {
+            let events = cache.events().await.ok()?;
+            let whole = events.iter().any(|event| event.kind.event_type().as_deref() == Some("m.room.create"));
+            (whole || events.len() >= LATEST).then_some(())
+        })
+        .await?;
         self.timeline = Some(Arc::new(room.timeline().await?));
         Ok(())
     }
