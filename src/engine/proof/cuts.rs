@@ -134,6 +134,33 @@ fn tokens(stage: &Stage, name: &str) -> [String; 2] {
 }
 
 #[tokio::test]
+async fn a_public_room_ends_with_its_last_member_also_after_a_cut() {
+    let mut stage = scene(18).await;
+    let (label, said) = (stage.fact(), stage.fact());
+    stage.play(Step::Create { by: s("al"), label, public: true, invite: Vec::new() }).await;
+    stage.play(Step::Send { room: label, by: s("al"), fact: said }).await;
+    let end = Step::Deactivate { name: s("al"), erase: false, open: true };
+    let mut waited = 0;
+    for cut in 0.. {
+        let mut copy = stage.copy(cut).await;
+        copy.come("al").await.unwrap();
+        let ended = copy.attempt(&end, Some(cut)).await.unwrap();
+        if ended == End::New {
+            waited += 1;
+            assert!(copy.ghost.limbo.contains_key(&label));
+            copy.play(Step::Wake { name: s("bo") }).await;
+            copy.play(Step::Generation { awake: vec![s("bo")] }).await;
+            assert!(copy.ghost.dead.contains(&said));
+            super::oracle::check(&copy.machine, &copy.ghost).await.unwrap();
+        }
+        if ended == End::Done {
+            break;
+        }
+    }
+    assert!(waited > 0);
+}
+
+#[tokio::test]
 async fn rooms_are_founded_or_not() {
     let mut stage = scene(4).await;
     for (public, invite) in [(false, vec![]), (false, vec![s("bo"), s("cy")]), (true, vec![s("di")])] {

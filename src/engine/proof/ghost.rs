@@ -22,6 +22,9 @@ pub(super) struct Ghost {
     pub(super) dead: BTreeSet<u32>,
     /// What dies with the next generation of an account's vault.
     pub(super) superseded: BTreeMap<String, BTreeSet<u32>>,
+    /// What lay in public rooms whose last member ended when the power was cut, by their labels: the house has their keys,
+    /// and they end when they are opened next, by upkeep at the latest.
+    pub(super) limbo: BTreeMap<u32, BTreeSet<u32>>,
     /// What was reported, and the administrators who have it.
     pub(super) reports: BTreeMap<u32, BTreeSet<String>>,
 }
@@ -138,8 +141,11 @@ impl Ghost {
                     let gone = self.superseded.remove(name).unwrap_or_default();
                     self.dead.extend(gone);
                 }
+                if !awake.is_empty() && !cut {
+                    self.dead.extend(std::mem::take(&mut self.limbo).into_values().flatten());
+                }
             }
-            Step::Deactivate { name, erase, open } => self.end(name, *erase, *open),
+            Step::Deactivate { name, erase, open } => self.end(name, *erase, *open, cut),
             Step::Reset { name, new, end_devices, open } => {
                 let before = self.account(name).pending.take();
                 let end_devices = *end_devices || before.as_ref().is_some_and(|before| before.end_devices);
@@ -305,7 +311,7 @@ impl Ghost {
         }
     }
 
-    fn end(&mut self, name: &str, erase: bool, open: bool) {
+    fn end(&mut self, name: &str, erase: bool, open: bool, cut: bool) {
         self.revoke(name, open);
         for room in self.rooms.values_mut().filter(|_| erase) {
             let his: Vec<u32> = room.said.iter().copied().filter(|fact| room.by[fact] == name).collect();
@@ -318,8 +324,13 @@ impl Ghost {
         self.dead.extend(self.superseded.remove(name).unwrap_or_default());
         self.lose_reports(name);
         let rooms: Vec<u32> = self.rooms.iter().filter(|(_, room)| room.members.contains_key(name)).map(key).collect();
-        for room in rooms {
-            self.out(room, name);
+        for label in rooms {
+            let room = &self.rooms[&label];
+            if cut && room.public && room.members.len() == 1 {
+                self.limbo.extend(self.rooms.remove_entry(&label).map(|(label, room)| (label, room.all)));
+            } else {
+                self.out(label, name);
+            }
         }
     }
 

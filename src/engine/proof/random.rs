@@ -101,7 +101,8 @@ fn choose(stage: &mut Stage, dice: &Dice) -> Option<Step> {
         return in_room(stage, dice, *label, fact, &names);
     }
     let account = &stage.ghost.accounts[&name];
-    let token = dice.pick(&account.tokens).cloned();
+    // A token of an account that another password waits for may end as soon as the account comes.
+    let token = dice.pick(&account.tokens).filter(|_| account.pending.is_none()).cloned();
     if account.locked || dice.one_in(20) {
         let on = !account.locked && account.pending.is_none();
         return Some(Step::Lock { name, on });
