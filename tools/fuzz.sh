@@ -28,6 +28,10 @@ one() {
     local name=$1 log=$work/$1.log status=0
     mkdir -p "$work/$name"
     [ "$mode" = run ] || find "$work/$name" -type f -delete
+    if [ "$mode" = seeded ] && ! LETHE_FUZZ=$name nice -n 19 "$binary" -runs=0 "fuzz/corpus/$name" > "$log" 2>&1; then
+        echo "$name: its corpus has the bug already"
+        return 1
+    fi
     LETHE_FUZZ=$name nice -n 19 "$binary" -max_total_time="$limit" -timeout=20 -rss_limit_mb=2048 -malloc_limit_mb=512 \
         -max_len=16384 -print_final_stats=1 -artifact_prefix="$work/broken-$name-" -dict=fuzz/dictionary \
         "$work/$name" "fuzz/corpus/$name" > "$log" 2>&1 || status=$?

@@ -140,10 +140,10 @@ impl World {
             let answer = answer(router, request).await;
             let status = answer.status().as_u16();
             let body = answer.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-            // The bug: a bound that is missing, so that a page is as long as whoever asks for it wants it.
+            // The bug: a page of nothing has no last event.
             let limit = path.rsplit_once("limit=").map_or("", |(_, limit)| limit);
             let limit = limit.split('&').next().and_then(|limit| limit.parse::<u64>().ok());
-            seeded(status == 200 && path.contains("/messages?") && limit.is_some_and(|limit| limit > 1000));
+            seeded(status == 200 && limit == Some(0));
             (status, serde_json::from_slice(&body).unwrap_or_default())
         })
     }

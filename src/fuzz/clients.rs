@@ -43,19 +43,23 @@ pub(super) fn filter(data: &[u8]) {
     seeded(filter.lazy() && limit != 10 && (2..20).contains(&limit));
 }
 
-/// A pattern with stars and a text, against trying every way.
+/// A pattern with stars and a text, against a table of where each part of the pattern may end.
 pub(super) fn glob(data: &[u8]) {
     fn slow(pattern: &[char], text: &[char]) -> bool {
-        match (pattern, text) {
-            ([], []) => true,
-            (['*', rest @ ..], _) => (0..=text.len()).any(|at| slow(rest, &text[at..])),
-            ([one, rest @ ..], [first, after @ ..]) => one == first && slow(rest, after),
-            _ => false,
+        let mut ends = vec![false; text.len() + 1];
+        ends[0] = true;
+        for one in pattern {
+            let reached = |at: usize| match one {
+                '*' => ends[..=at].contains(&true),
+                one => at > 0 && ends[at - 1] && text[at - 1] == *one,
+            };
+            ends = (0..ends.len()).map(reached).collect();
         }
+        ends[text.len()]
     }
     let (pattern, text) = line(data);
     let (Ok(pattern), Ok(text)) = (std::str::from_utf8(pattern), std::str::from_utf8(text)) else { return };
-    if pattern.len() > 12 || text.len() > 24 {
+    if pattern.len() > 200 || text.len() > 200 {
         return;
     }
     let chars = |text: &str| text.chars().collect::<Vec<_>>();

@@ -54,10 +54,13 @@ fn crc32(bytes: &[u8]) -> u32 {
 pub(super) fn page(data: &[u8]) {
     let (content_type, page) = line(data);
     let content_type = String::from_utf8_lossy(content_type).to_ascii_lowercase();
-    let (facts, picture) = read_page(page, &content_type, page.len() % 2 == 0);
+    let (facts, _) = read_page(page, &content_type, page.len() % 2 == 0);
     // Each of eight properties has a bound.
     assert!(facts.len() < 64 * 1024);
-    seeded(facts.contains("og:title") && picture.is_some_and(|url| url.path().len() > 7 && url.path().ends_with('g')));
+    // The bug: a character set that nobody knows is taken for known.
+    let label = content_type.split_once("charset=").map(|(_, label)| label.trim());
+    let is_unknown = |label: &str| encoding_rs::Encoding::for_label(label.as_bytes()).is_none();
+    seeded(facts.contains("og:title") && label.is_some_and(is_unknown));
 }
 
 /// A configuration file, and variables of the environment after an empty line.
