@@ -72,9 +72,19 @@ impl Rooms {
         room.publish(&writer);
         room.change_view(View::forget_receipts);
         drop(writer);
-        // Unread counts may have changed.
-        self.notify(room);
+        self.recount(room);
         Ok(true)
+    }
+
+    /// Has the unread counts of a room told again: what was unread may have expired.
+    fn recount(&self, room: &Room) {
+        self.notify(room);
+        let Some(watcher) = self.watcher() else { return };
+        for (user, _) in self.local_members(&room.view()) {
+            if let Some(account) = self.accounts.open(&user) {
+                watcher.read(&account);
+            }
+        }
     }
 }
 

@@ -85,7 +85,7 @@ pub trait Watches: Send + Sync {
     fn moved(&self, room: &RoomId);
     /// The rooms of an account that has just opened are open.
     fn came(&self, account: &Arc<Account>);
-    /// An account has read something.
+    /// An account has read something, or less is left for it to read.
     fn read(&self, account: &Arc<Account>);
 }
 

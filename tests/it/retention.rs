@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ruma::events::{AnyMessageLikeEvent, AnyTimelineEvent, MessageLikeEvent};
 use serde_json::{Value, json};
 
 use crate::server::{Client, TestServer, encode};
@@ -281,6 +282,11 @@ fn is_stub(event: &Value, root: &str, sender: &Client) {
     );
     assert!(because["event_id"].as_str().is_some_and(|id| id.starts_with('$') && id != root), "{event}");
     assert!(because["sender"].is_string() && because["origin_server_ts"].is_u64());
+    let read: AnyTimelineEvent = serde_json::from_value(event.clone()).expect("an event to the Rust SDK");
+    assert!(
+        matches!(read, AnyTimelineEvent::MessageLike(AnyMessageLikeEvent::RoomMessage(MessageLikeEvent::Redacted(_)))),
+        "{event}"
+    );
 }
 
 #[tokio::test]

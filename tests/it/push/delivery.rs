@@ -1,11 +1,13 @@
 //! What reaches push gateways, and what does not.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::gateway::{Gateway, until};
 use crate::{
     rooms::{at, bring, create, put, room_of, say},
-    server::{Client, TestServer, encode},
+    server::{Client, NOW, TestServer, encode},
 };
 
 async fn read(client: &Client, room: &str, event: &str) {
@@ -102,6 +104,33 @@ async fn what_was_read_meanwhile_is_not_told() {
     // A badge that shows more than there is goes down, a while after the reading.
     read(&bo, &room, &third).await;
     gateway.silent();
+    let told = gateway.later(&server).await;
+    assert_eq!((&told["counts"], told.get("event_id")), (&json!({"unread": 0}), None));
+}
+
+#[tokio::test]
+async fn what_has_expired_meanwhile_is_not_told() {
+    let mut gateway = Gateway::start().await;
+    let server = gateway.server("").await;
+    let (al, bo) = (server.register("al").await, server.register("bo").await);
+    let room = room_of(&[&al, &bo]).await;
+    gateway.pusher(&bo, "key").await;
+    gateway.answers(500, json!({}));
+    let first = say(&al, &room, "first").await;
+    assert_eq!(gateway.next().await["event_id"], first);
+    let forget = async |days: u64| {
+        let now = NOW.after(Duration::from_hours(24 * days));
+        // The wall clock alone: the steady one would have the gateway asked again first.
+        server.clock.set_wall(now);
+        server.server().services().engine.rooms.forget_expired(now, false).await.expect("forgotten");
+    };
+    forget(31).await;
+    let second = say(&al, &room, "second").await;
+    let told = gateway.later(&server).await;
+    assert_eq!((&told["event_id"], &told["counts"]["unread"]), (&json!(second), &json!(1)));
+    gateway.silent();
+    // A badge goes down with what it counts.
+    forget(62).await;
     let told = gateway.later(&server).await;
     assert_eq!((&told["counts"], told.get("event_id")), (&json!({"unread": 0}), None));
 }
