@@ -192,3 +192,69 @@ async fn a_shredded_room_is_left_by_every_client_that_had_it() {
     }
     assert_eq!(administer_data(&server, Request::RoomList).await, json!({"rooms": [], "closed": 0}));
 }
+
+#[tokio::test]
+async fn a_room_that_nobody_has_opened_is_shredded_by_the_first_who_does() {
+    let mut server = TestServer::open().await;
+    let (alice, bob, carol) =
+        (server.register("alice").await, server.register("bob").await, server.register("carol").await);
+    let room = room(&alice, &bob).await;
+    let (hers, his) = (since(&alice).await, since(&bob).await);
+    server.restart().await;
+    carol.get("account/whoami").await.ok();
+    let shred = || Request::RoomShred { room: room.clone() };
+    for _ in 0..2 {
+        let done = administer_data(&server, shred()).await;
+        assert_eq!(done, json!({"aliases": [], "waits": true}));
+    }
+    // It waits through another start, for whoever comes first.
+    server.restart().await;
+    assert!(left(&bob, &his).await[room.as_str()].is_object());
+    assert!(!reads(&bob, &room).await);
+    assert_eq!(administer_data(&server, Request::RoomList).await, json!({"rooms": [], "closed": 0}));
+    server.restart().await;
+    assert!(left(&alice, &hers).await[room.as_str()].is_object());
+    assert!(!reads(&alice, &room).await);
+    assert!(!refused_until(&server, shred()).await, "there is no room left that it could be");
+    // A device that has synced before the room was there learns of it as well, whatever it knows.
+    for client in [&alice, &bob] {
+        let everything = encode(r#"{"room":{"include_leave":true}}"#);
+        let answer = client.get(&format!("sync?filter={everything}")).await.ok();
+        assert_eq!(answer["rooms"]["leave"][room.as_str()]["timeline"]["events"][0]["content"]["membership"], "leave");
+        client.post(&format!("rooms/{}/forget", encode(&room)), &json!({})).await.ok();
+        let answer = client.get(&format!("sync?filter={everything}")).await.ok();
+        assert!(!answer.to_string().contains(&room));
+    }
+}
+
+#[tokio::test]
+async fn who_has_left_a_room_is_forgotten_in_it() {
+    let mut server = TestServer::open().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let room = room(&alice, &bob).await;
+    let at = format!("rooms/{}", encode(&room));
+    let message = |text: &str| json!({"msgtype": "m.text", "body": text});
+    let said = bob.put(&format!("{at}/send/m.room.message/1"), &message("a word of bob")).await.ok();
+    let about = format!("{} said something", bob.user_id);
+    alice.put(&format!("{at}/send/m.room.message/1"), &message(&about)).await.ok();
+    let erase = || Request::RoomErase { room: room.clone(), user: bob.user_id.clone() };
+    assert!(!refused_until(&server, erase()).await, "he is in the room");
+    bob.post(&format!("{at}/leave"), &json!({})).await.ok();
+    assert_eq!(administer_data(&server, erase()).await, json!({"nameless": true}));
+    assert!(!refused_until(&server, erase()).await, "nobody is known by that name");
+    for _ in 0..2 {
+        let all = alice.get(&format!("{at}/messages?dir=b&limit=100")).await.ok();
+        let state = alice.get(&format!("{at}/state")).await.ok();
+        for shown in [all.to_string(), state.to_string()] {
+            assert!(!shown.contains("bob"), "{shown}");
+        }
+        let id = said["event_id"].as_str().expect("an id");
+        let stub = all["chunk"].as_array().expect("events").iter().find(|event| event["event_id"] == id);
+        let stub = stub.expect("the message is still there");
+        assert!(
+            stub["sender"].as_str().is_some_and(|sender| sender.starts_with("@erased-"))
+                && stub["content"] == json!({})
+        );
+        server.restart().await;
+    }
+}
