@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::{
     backup::{BackupKey, BackupRow},
     queue::{Queue, Waiting},
-    reports::ReportRow,
+    reports::{DROPPED, ReportRow},
     vault::{VaultChange, VaultLedger},
 };
 use crate::{
@@ -85,6 +85,7 @@ impl Account {
                         deleted = deleted.max(position);
                     }
                 }
+                Stream::Reports if plain == DROPPED => {}
                 Stream::Reports => {
                     reports.push(serde_json::from_slice(&plain).map_err(|_| journal::Error::Malformed)?);
                 }

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use parking_lot::Mutex;
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::{Account, Accounts, Error, Letter, login::day, vault::VaultChange};
@@ -22,6 +22,9 @@ const MOST_OF_A_DAY: u32 = 2_000;
 const MOST_OF_USER: u32 = 50;
 /// The longest reason in bytes: a page of text.
 pub const LONGEST_REASON: usize = 4096;
+
+/// The text of a report that was destroyed.
+pub(super) const DROPPED: &[u8] = b"{}";
 
 /// What somebody reports.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -130,6 +133,18 @@ impl Accounts {
         Ok(Listed { reports, cold })
     }
 
+    /// Destroys what was reported about a room that was destroyed, where it can be reached: with administrators who are
+    /// cold it stays until it expires.
+    pub async fn drop_reports(&self, room: &RoomId) -> Result<(), Error> {
+        self.reports.unclaimed.lock().retain(|report| report.room.as_deref() != Some(room));
+        for administrator in self.administrators()? {
+            if let Some(account) = self.open(&administrator) {
+                account.drop_reports(&self.journals, room).await?;
+            }
+        }
+        Ok(())
+    }
+
     fn administrators(&self) -> Result<Vec<OwnedUserId>, Error> {
         let house = self.house.view()?;
         let living = |slot| self.journals.slots.contains(slot);
@@ -186,6 +201,24 @@ impl Account {
         kept.push(row);
         let surplus = kept.len().saturating_sub(MOST_REPORTS);
         kept.drain(..surplus);
+        Ok(())
+    }
+
+    /// Destroys the reports about a room: the windows that hold them are rewritten under fresh secrets.
+    async fn drop_reports(&self, journals: &Journals, room: &RoomId) -> Result<(), journal::Error> {
+        let is_about = |row: &ReportRow| row.report.room.as_deref() == Some(room);
+        let mut vault = self.vault.write().await;
+        if !self.reports.read().iter().any(is_about) {
+            return Ok(());
+        }
+        let mut rewrite = |stream, _, plain: &[u8]| {
+            let row: ReportRow = serde_json::from_slice(plain).ok().filter(|_| stream == Stream::Reports)?;
+            is_about(&row).then(|| DROPPED.to_vec())
+        };
+        let mut batch = Batch::default();
+        let prepared = vault.prepare_rewrite(journals, None, &mut rewrite, &mut batch)?;
+        vault.commit_generation(journals, prepared, batch).await?;
+        self.reports.write().retain(|row| !is_about(row));
         Ok(())
     }
 

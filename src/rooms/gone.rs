@@ -63,7 +63,8 @@ impl Rooms {
         room.announce();
         // Rooms that admit to it have its key.
         self.spread(room, &Access::Invite).await;
-        self.tell_ended(room).await
+        self.tell_ended(room).await?;
+        Ok(self.accounts.drop_reports(&room.id).await?)
     }
 
     /// Has the vaults of open accounts know that a room was destroyed.

@@ -113,3 +113,22 @@ async fn reports_lie_in_the_vaults_of_administrators() {
     root.get("account/whoami").await.ok();
     assert_eq!(listed(&server), both);
 }
+
+#[tokio::test]
+async fn reports_about_a_room_go_with_it() {
+    let mut server = TestServer::open().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let root = register_administrator(&server).await;
+    let (room, other) = (room_of(&[&alice, &bob]).await, room_of(&[&alice, &bob]).await);
+    let id = say(&bob, &room, "nonsense").await;
+    report(&alice, &at(&room, &format!("report/{}", encode(&id))), "of the event").await.ok();
+    report(&alice, &at(&room, "report"), "of the room").await.ok();
+    report(&alice, &at(&other, "report"), "of another").await.ok();
+    assert_eq!(listed(&server).len(), 3);
+    ask(&server, Request::RoomShred { room: room.clone() }).await;
+    let left = [format!("@alice:localhost {other} - - of another")];
+    assert_eq!(listed(&server), left);
+    server.restart().await;
+    root.get("account/whoami").await.ok();
+    assert_eq!(listed(&server), left);
+}
