@@ -41,6 +41,11 @@ canaries: build-trials
 	RUSTFLAGS="--cfg lethe_unsealed" $(CARGO) build --locked -j2 --profile ci --package lethe --target-dir $(CARGO_TARGET_DIR)-unsealed
 	$(TRIALS) canaries --unsealed $(CARGO_TARGET_DIR)-unsealed/ci/lethe
 
+# Every way in which a clock can be wrong, and what comes of it; see README.md, "Trials".
+.PHONY: clock
+clock:
+	$(CARGO) test --locked -j2 --lib engine::tests::clock -- --nocapture
+
 # Bad input to a real server, and the search for input that breaks a parser; see README.md, "Trials".
 .PHONY: hostile fuzz fuzz-seeded
 hostile: build-trials

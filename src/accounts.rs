@@ -11,6 +11,7 @@ mod deliver;
 mod devices;
 mod ending;
 mod error;
+mod expiry;
 mod login;
 mod login_token;
 mod mail;

@@ -66,7 +66,7 @@ enum Command {
     /// What users reported.
     #[command(subcommand)]
     Report(report::Command),
-    /// What is kept for how long.
+    /// What is kept for how long, and how far forgetting has got.
     #[command(subcommand)]
     Retention(retention::Command),
     /// Registration tokens.

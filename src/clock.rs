@@ -1,4 +1,6 @@
-//! Time, injected: nothing outside this file reads a clock.
+//! Time, injected: nothing outside this file reads a clock. What a wrong clock must not destroy stands in [`Timekeeper`].
+
+mod trust;
 
 use std::{
     pin::Pin,
@@ -6,7 +8,10 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
+
+pub use self::trust::{Moment, STEADY, Timekeeper};
 
 /// A point of wall-clock time, in milliseconds since the Unix epoch.
 ///
@@ -41,6 +46,8 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
     /// A clock that never steps, counted from an arbitrary start.
     fn monotonic(&self) -> Duration;
+    /// Whether somebody keeps the wall clock right; nothing when that cannot be told.
+    fn is_synchronised(&self) -> Option<bool>;
     /// Waits until the monotonic side has moved by `span`.
     fn sleep(&self, span: Duration) -> Sleep;
 }
@@ -79,22 +86,27 @@ impl Clock for SystemClock {
         self.started.elapsed()
     }
 
+    fn is_synchronised(&self) -> Option<bool> {
+        kernel::clock_is_synchronised()
+    }
+
     fn sleep(&self, span: Duration) -> Sleep {
         Box::pin(tokio::time::sleep(span))
     }
 }
 
-/// A clock that moves only when told to: for tests.
+/// A clock that moves only when told to, and is kept right unless told otherwise: for tests.
 pub struct ManualClock {
     wall: AtomicU64,
     steady: watch::Sender<u64>,
+    synchronised: Mutex<Option<bool>>,
 }
 
 impl ManualClock {
     /// A clock standing at `start`.
     #[must_use]
     pub fn at(start: Timestamp) -> Self {
-        Self { wall: AtomicU64::new(start.0), steady: watch::Sender::new(0) }
+        Self { wall: AtomicU64::new(start.0), steady: watch::Sender::new(0), synchronised: Mutex::new(Some(true)) }
     }
 
     /// Moves both sides forward.
@@ -108,6 +120,11 @@ impl ManualClock {
     pub fn set_wall(&self, to: Timestamp) {
         self.wall.store(to.0, Ordering::SeqCst);
     }
+
+    /// Says whether somebody keeps the wall clock right.
+    pub fn set_synchronised(&self, synchronised: Option<bool>) {
+        *self.synchronised.lock() = synchronised;
+    }
 }
 
 impl Clock for ManualClock {
@@ -117,6 +134,10 @@ impl Clock for ManualClock {
 
     fn monotonic(&self) -> Duration {
         Duration::from_millis(*self.steady.borrow())
+    }
+
+    fn is_synchronised(&self) -> Option<bool> {
+        *self.synchronised.lock()
     }
 
     fn sleep(&self, span: Duration) -> Sleep {

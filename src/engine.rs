@@ -48,7 +48,7 @@ use crate::{
         pushing::{self, Pushing},
     },
     random::Random,
-    retention,
+    retention::{self, Keeper},
     rooms::{self, Rooms},
     seal::{
         self,
@@ -74,6 +74,8 @@ pub struct Engine {
     pub e2ee: E2ee,
     /// Media.
     pub media: Arc<Media>,
+    /// What sees to it that things are forgotten.
+    pub keeper: Arc<Keeper>,
     /// Unread counts.
     pub counters: Arc<Counters>,
     /// Events that are sent later.
@@ -208,7 +210,15 @@ impl Engine {
         let pushing = Arc::new(pushing);
         rooms.on_move(&(Arc::clone(&pushing) as _));
         let tls = settings.tls;
+        let keeper = Keeper::new(
+            journals.clone(),
+            Arc::clone(&rooms),
+            Arc::clone(&media),
+            Arc::clone(&metrics),
+            Arc::clone(&clock),
+        );
         Ok(Self {
+            keeper: Arc::new(keeper),
             journals,
             house,
             accounts,

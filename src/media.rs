@@ -353,7 +353,7 @@ impl Media {
         let address = address(&journals.slots.server_key(), Usage::MediaAddress, &id.0);
         let others = Class::ALL.into_iter().filter(|class| *class != self.policy.class);
         for class in std::iter::once(self.policy.class).chain(others) {
-            for partition in journals.epochs.live(class) {
+            for partition in journals.epochs.shown(class) {
                 let row = journals.store.get(Instance::Soup, partition, &address).map_err(journal::Error::from)?;
                 let (Some(row), Some(epoch)) = (row, journals.slots.epoch_key(partition)) else { continue };
                 let key = BlobKey::new(&epoch, &id.0);

@@ -5,6 +5,7 @@
 //! under a key of this process, and only until their hour is over.
 
 mod hour;
+mod lateness;
 mod process;
 mod text;
 
@@ -19,8 +20,11 @@ use std::{
 
 use parking_lot::Mutex;
 
-pub use self::hour::{FEWEST, Outcome, Summary};
 use self::{hour::Hour, process::Usage};
+pub use self::{
+    hour::{FEWEST, Outcome, Summary},
+    lateness::{Lateness, State},
+};
 use crate::{
     clock::{Clock, Timestamp},
     random::Random,
@@ -45,10 +49,13 @@ pub enum Task {
     Merge,
     /// Unlinking media that has expired.
     Media,
+    /// Hiding, shredding and dropping what has expired.
+    Expiry,
 }
 
 impl Task {
-    const ALL: [Self; 6] = [Self::Epochs, Self::Packs, Self::Generations, Self::Redactions, Self::Merge, Self::Media];
+    const ALL: [Self; 7] =
+        [Self::Epochs, Self::Packs, Self::Generations, Self::Redactions, Self::Merge, Self::Media, Self::Expiry];
 
     fn name(self) -> &'static str {
         match self {
@@ -58,6 +65,7 @@ impl Task {
             Self::Redactions => "redactions",
             Self::Merge => "merge",
             Self::Media => "media",
+            Self::Expiry => "expiry",
         }
     }
 }
@@ -73,6 +81,7 @@ pub struct Metrics {
     started: Timestamp,
     data: PathBuf,
     tasks: [[AtomicU64; 2]; Task::ALL.len()],
+    lateness: Mutex<Lateness>,
     hours: Mutex<Hours>,
 }
 
@@ -93,12 +102,24 @@ impl Metrics {
         let number = number(clock.monotonic());
         let hours = Hours { number, open: Hour::default(), used: process::usage(&data), closed: None };
         let started = clock.now();
-        Self { clock, key: random.bytes(), started, data, tasks: Default::default(), hours: Mutex::new(hours) }
+        let (lateness, hours) = (Mutex::default(), Mutex::new(hours));
+        Self { clock, key: random.bytes(), started, data, tasks: Default::default(), lateness, hours }
     }
 
     /// Notes that a task was done, and whether all of it worked.
     pub fn ran(&self, task: Task, well: bool) {
         self.tasks[task as usize][usize::from(!well)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes how far forgetting has got.
+    pub fn set_lateness(&self, lateness: Lateness) {
+        *self.lateness.lock() = lateness;
+    }
+
+    /// How far forgetting has got.
+    #[must_use]
+    pub fn lateness(&self) -> Lateness {
+        *self.lateness.lock()
     }
 
     /// Whoever has this name.

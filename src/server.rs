@@ -112,6 +112,10 @@ impl Server {
             async move { engine.keep_up(stop).await }
         });
         tasks.spawn({
+            let (keeper, stop) = (Arc::clone(&engine.keeper), stop.clone());
+            async move { keeper.run(stop).await }
+        });
+        tasks.spawn({
             let (delayed, stop) = (Arc::clone(&engine.delayed), stop.clone());
             async move { delayed.run(stop).await }
         });

@@ -241,6 +241,11 @@ pub trait Backend: Send + Sync + 'static {
     /// The partitions of `instance`, in order.
     fn list_partitions(&self, instance: Instance) -> Result<Vec<Partition>, Error>;
 
+    /// How many files of `instance` lie there that no partition needs: rows that were dropped may be in them.
+    fn leftovers(&self, _instance: Instance) -> Result<usize, Error> {
+        Ok(0)
+    }
+
     /// Brings a partition into a form that says nothing about the order of its writes, and leaves out the rows at
     /// `dead`. Takes as long as the partition is large; runs beside reads and writes. The caller writes to no
     /// address in `dead` until it returns. A partition that does not exist is fine.

@@ -29,7 +29,7 @@ pub struct Account {
     pub slot: SlotId,
     /// The vault.
     pub vault: Live<VaultLedger>,
-    queue: RwLock<Queue>,
+    pub(super) queue: RwLock<Queue>,
     pub(super) backup: RwLock<BTreeMap<BackupKey, Position>>,
     /// Where the last deletion of a backed-up key stands.
     pub(super) deleted: Mutex<Position>,

@@ -84,9 +84,12 @@ enum Proof<'a> {
     Device(&'a Session),
 }
 
+/// Milliseconds of a day.
+pub(super) const DAY: u64 = 86_400_000;
+
 /// Whole days since the epoch: the finest time a vault keeps of a device.
 pub(super) fn day(now: Timestamp) -> u64 {
-    now.0 / 86_400_000
+    now.0 / DAY
 }
 
 impl Accounts {

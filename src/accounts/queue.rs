@@ -140,20 +140,27 @@ impl Queue {
         self.waiting.range(from..=to).take(most).map(|((_, at), message)| (*at, Arc::clone(message))).collect()
     }
 
+    /// Drops the messages at places of which `stays` says no.
+    pub(super) fn retain(&mut self, stays: impl Fn(Position) -> bool) {
+        let gone: Vec<_> = self.waiting.keys().filter(|(_, at)| !stays(*at)).cloned().collect();
+        gone.into_iter().for_each(|place| self.remove(&place));
+    }
+
+    fn remove(&mut self, place: &(OwnedDeviceId, Position)) {
+        let Some(message) = self.waiting.remove(place) else { return };
+        self.account.take(&message);
+        let Some(load) = self.devices.get_mut(&place.0) else { return };
+        load.take(&message);
+        if load.all.messages == 0 {
+            self.devices.remove(&place.0);
+        }
+    }
+
     /// Drops the messages for `device` up to and including `to`.
     pub(super) fn drop_until(&mut self, device: &OwnedDeviceId, to: Position) {
         let range = (device.clone(), Position::START)..=(device.clone(), to);
         let gone: Vec<_> = self.waiting.range(range).map(|(place, _)| place.clone()).collect();
-        for place in gone {
-            let Some(message) = self.waiting.remove(&place) else { continue };
-            self.account.take(&message);
-            if let Some(load) = self.devices.get_mut(device) {
-                load.take(&message);
-            }
-        }
-        if self.devices.get(device).is_some_and(|load| load.all.messages == 0) {
-            self.devices.remove(device);
-        }
+        gone.into_iter().for_each(|place| self.remove(&place));
     }
 }
 
@@ -209,6 +216,8 @@ mod tests {
         let mut queue = Queue::new(found);
         assert_eq!(queue.of(&device, Position::START, 3).len(), 3);
         assert_eq!(fill(&mut queue, &device, &message("@flood:b", 10), 9000), MOST_WAITING / SHARE - 2000);
+        queue.retain(|at| at != Position(9000));
+        assert_eq!(fill(&mut queue, &device, &message("@flood:b", 10), 20_000), 1, "what has expired makes room");
         queue.drop_until(&device, Position(u64::MAX));
         assert!(queue.of(&device, Position::START, 1).is_empty() && queue.devices.is_empty());
         assert!(queue.account.senders.is_empty() && queue.account.all.bytes == 0);

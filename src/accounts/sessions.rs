@@ -2,11 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Accounts, Error, Known, LoggedIn, Session, credentials::Opening, login::day, token_row::TokenWrap};
+use super::{
+    Accounts, Error, Known, LoggedIn, Session,
+    login::day,
+    token_row::{TokenOpening, TokenWrap},
+};
 use crate::{
     clock::Timestamp,
     seal::{
-        slots::{Change, SlotId, SlotKind},
+        slots::{Change, SlotId},
         token::{Token, TokenKind},
     },
     store::{Batch, Partition},
@@ -93,8 +97,10 @@ impl Accounts {
         if !vault.ledger.devices.contains_key(&device) || !self.journals.slots.contains(&opened.slot) {
             return Ok(None);
         }
-        if opened.partition != current {
-            self.renew(token, opened.slot, opened.account, &opened.opening, current).await?;
+        if opened.partition != current || self.journals.slots.epoch_of(&opened.slot) != Some(current) {
+            let mut batch = Batch::default();
+            self.put_again(token, &opened, current, &mut batch)?;
+            self.commit_all(batch, vec![Change::Keep { id: opened.slot, epoch: current }]).await?;
         }
         let session = Session { account: Arc::clone(&account), device, slot: opened.slot, durable: token.clone() };
         self.remember(token, session.clone(), None);
@@ -102,25 +108,25 @@ impl Accounts {
         Ok(Some(session))
     }
 
-    /// Rewrites a token's row into the current epoch, and ties its slot's life to that epoch.
-    async fn renew(
+    /// Puts a token's row into `batch` once more, in another partition.
+    pub(super) fn put_again(
         &self,
         token: &Token,
-        slot: SlotId,
-        account: SlotId,
-        opening: &Opening,
+        opened: &TokenOpening,
         partition: Partition,
+        batch: &mut Batch,
     ) -> Result<(), Error> {
-        let (Some(value), Some(account_value)) =
-            (self.journals.slots.value(&slot), self.journals.slots.value(&account))
-        else {
-            return Err(Error::UnknownToken);
+        let TokenOpening { slot, account, opening, .. } = opened;
+        let value = |slot| self.journals.slots.value(slot).ok_or(Error::UnknownToken);
+        let (slot_value, account_value) = (value(slot)?, value(account)?);
+        let way = TokenWrap {
+            slot: *slot,
+            slot_value: &slot_value,
+            account: *account,
+            account_value: &account_value,
+            opening,
         };
-        let mut batch = Batch::default();
-        let way = TokenWrap { slot, slot_value: &value, account, account_value: &account_value, opening };
-        self.put_token(token, &[way], partition, &mut batch)?;
-        let change = Change::Set { id: slot, kind: SlotKind::Token, value, epoch: Some(partition) };
-        Ok(self.commit_all(batch, vec![change]).await?)
+        self.put_token(token, &[way], partition, batch)
     }
 
     pub(super) fn remember(&self, token: &Token, session: Session, expires: Option<Timestamp>) {

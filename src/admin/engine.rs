@@ -20,6 +20,7 @@ use crate::{
         administer::{Error, NewToken, RoomShown, Shredded, TokenShown, UserShown},
     },
     house,
+    metrics::{Lateness, State},
     retention::Shown,
     rooms::Notice,
     seal::password::passphrase,
@@ -100,6 +101,8 @@ impl Administrator {
                 let lines = if nameless { Vec::new() } else { vec![said.to_owned()] };
                 Ok((lines, json!({ "nameless": nameless })))
             }
+            Request::RetentionState => Ok(forgetting(&engine.metrics.lateness())),
+            Request::RetentionConfirmClock => Ok(forgetting(&engine.keeper.confirm_clock().await)),
             Request::TokenCreate { uses, expires_in } => self.create_token(uses, expires_in).await,
             Request::TokenList => Ok(listed("tokens", &engine.tokens()?, token_line)),
             Request::Backup { data, keys } => self.back_up(Places { data, keys }).await,
@@ -226,6 +229,22 @@ fn listed<T: Serialize>(what: &str, items: &[T], line: fn(&T) -> String) -> Said
 
 fn value(item: &impl Serialize) -> Value {
     serde_json::to_value(item).unwrap_or_default()
+}
+
+/// How far forgetting has got.
+fn forgetting(lateness: &Lateness) -> Said {
+    let overdue = lateness.overdue.as_secs();
+    let waiting = |state: State| lateness.waiting[state as usize];
+    let clock = if lateness.trusted { "right, as far as anybody knows" } else { "not known to be right" };
+    let lines = vec![
+        format!("clock: {clock}"),
+        format!("expired, key not destroyed yet: {} partitions", waiting(State::Shredded)),
+        format!("expired, not gone yet: {} partitions", waiting(State::Gone)),
+        format!("late by: {overdue} s"),
+    ];
+    let waiting: serde_json::Map<_, _> =
+        State::ALL.into_iter().map(|state| (state.name().to_owned(), json!(waiting(state)))).collect();
+    (lines, json!({ "clock_trusted": lateness.trusted, "waiting_for": waiting, "overdue_seconds": overdue }))
 }
 
 fn user_line(user: &UserShown) -> String {

@@ -102,6 +102,10 @@ pub enum Request {
         /// The user's Matrix id.
         user: String,
     },
+    /// Says how far forgetting has got.
+    RetentionState,
+    /// Says that the clock is right.
+    RetentionConfirmClock,
     /// Makes a registration token.
     TokenCreate {
         /// How many accounts it is good for; any number when absent.

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use tokio::net::UnixStream;
 
 use super::{Finding, Report, settings::in_container};
-use crate::{config::Config, ground::process};
+use crate::{admin, config::Config, ground::process};
 
 /// Files that are open beside connections: the databases' and what else a process has.
 const OTHER_FILES: u64 = 1024;
@@ -27,6 +27,9 @@ pub(super) async fn examine(config: &Config, report: &mut Report) {
             "Start it, and run the doctor as its user.",
         ),
     });
+    if running.is_some() {
+        report.add(forgetting(config).await);
+    }
     if let Some(limit) = running.and_then(process::open_files) {
         report.add(open_files(limit, u64::from(config.limits.connections)));
     }
@@ -84,7 +87,7 @@ fn host_name(host: &str, server: &str) -> Finding {
 
 fn clock(report: &mut Report) {
     let check = "machine.clock";
-    report.add(match process::clock_is_synchronised() {
+    report.add(match kernel::clock_is_synchronised() {
         Some(true) => Finding::fine(check, "the clock is synchronised"),
         Some(false) => Finding::warning(
             check,
@@ -103,9 +106,51 @@ fn clock(report: &mut Report) {
 
 /// The process behind the administrator's socket.
 async fn running(config: &Config) -> Option<u32> {
-    let path: PathBuf = crate::admin::socket_path(config);
+    let path: PathBuf = admin::socket_path(config);
     let stream = UnixStream::connect(path).await.ok()?;
     u32::try_from(stream.peer_cred().ok()?.pid()?).ok()
+}
+
+/// Whether what has expired is destroyed in time, as the running server says.
+async fn forgetting(config: &Config) -> Finding {
+    let asked = config.clone();
+    let answer = tokio::task::spawn_blocking(move || admin::ask(&asked, &admin::Request::RetentionState)).await;
+    let Ok(Ok(admin::Answer::Done { data, .. })) = answer else {
+        let why = "Whether it destroys what has expired is not known.";
+        return Finding::advice(
+            "server.forgetting",
+            "the server did not say how far forgetting has got",
+            why,
+            "Ask again.",
+        );
+    };
+    judged(data["clock_trusted"] == true, data["overdue_seconds"].as_u64().unwrap_or(0))
+}
+
+fn judged(trusted: bool, overdue: u64) -> Finding {
+    let check = "server.forgetting";
+    match (trusted, overdue) {
+        (true, 0) => Finding::fine(check, "what has expired is destroyed in time"),
+        (true, _) => Finding::error(
+            check,
+            format!("an objective of forgetting is missed by {overdue} seconds"),
+            "What has expired lies on the disk with its key, or its files do.",
+            "Look for the reason in the server's log, and at the disk.",
+        ),
+        (false, 0) => Finding::advice(
+            check,
+            "the server does not know yet whether the clock is right, and destroys nothing until it does",
+            "A wrong clock must not destroy a server.",
+            "Nothing has expired yet. Let a time daemon set the clock, or see doc/operations.md, \"The clock\".",
+        ),
+        (false, _) => Finding::warning(
+            check,
+            format!("what has expired waits, {overdue} seconds too long, because the clock is not known to be right"),
+            "A wrong clock must not destroy a server. Until then keys of what has expired lie on the disk.",
+            "Let a time daemon set the clock; or compare it with another one and run `lethe retention confirm-clock`; \
+             or wait until it has run for a day.",
+        ),
+    }
 }
 
 fn open_files(limit: u64, connections: u64) -> Finding {
@@ -138,6 +183,18 @@ mod tests {
             ("mx1.example.org", Severity::Warning),
         ] {
             assert_eq!(host_name(host, "example.org").severity, severity, "{host}");
+        }
+    }
+
+    #[test]
+    fn forgetting_is_judged() {
+        for (trusted, overdue, severity) in [
+            (true, 0, Severity::Fine),
+            (false, 0, Severity::Advice),
+            (false, 1, Severity::Warning),
+            (true, 1, Severity::Error),
+        ] {
+            assert_eq!(judged(trusted, overdue).severity, severity);
         }
     }
 

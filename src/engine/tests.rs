@@ -1,5 +1,6 @@
 //! The slice from an account to the disk and back, without HTTP.
 
+mod clock;
 mod e2ee;
 mod retention;
 

@@ -35,14 +35,6 @@ impl Engine {
         self.journals.epochs.open_ahead(&self.classes()).await.map_err(|_| Error::Records)
     }
 
-    /// Takes what has expired out of every answer.
-    pub async fn forget(&self) {
-        // Nothing is destroyed by it, so the clock need not be right.
-        if let Err(error) = self.rooms.forget_expired(self.clock.now(), false).await {
-            log::warn!("a room did not forget what has expired", reason = error.reason());
-        }
-    }
-
     /// Rewrites single rows as packs where enough have gathered.
     pub async fn pack(&self) {
         let mut well = true;
@@ -129,14 +121,9 @@ impl Engine {
             log::error!("the next epochs could not be opened");
         }
         self.metrics.ran(Task::Epochs, opened);
-        self.forget().await;
         self.pack().await;
         let kept = self.keep_shown().await;
-        let dropped = self.media.drop_dead().await.is_ok();
-        if !dropped {
-            log::error!("media that has expired was not unlinked");
-        }
-        self.metrics.ran(Task::Media, kept && dropped);
+        self.metrics.ran(Task::Media, kept);
         let now = self.clock.monotonic();
         if is_due(&mut pace.rewritten, now, REWRITE_EVERY) {
             self.rewrite_redacted().await;

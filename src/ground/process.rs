@@ -1,6 +1,6 @@
 //! Memory that may reach a disk, limits, the host's name and its clock.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 use super::disk::Disk;
 
@@ -53,20 +53,6 @@ fn parse_limit(limits: &str) -> Option<u64> {
 #[must_use]
 pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-/// Whether the machine's clock is kept right by somebody; nothing when that cannot be seen from here.
-#[must_use]
-pub fn clock_is_synchronised() -> Option<bool> {
-    if Path::new("/run/systemd/timesync/synchronized").exists() {
-        return Some(true);
-    }
-    let answer = Command::new("timedatectl").args(["show", "--property=NTPSynchronized", "--value"]).output().ok()?;
-    match answer.stdout.as_slice() {
-        b"yes\n" => Some(true),
-        b"no\n" => Some(false),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -267,6 +267,37 @@ impl<L: Ledger> Owner<L> {
         Position::new(self.next_serial, 0)
     }
 
+    /// The partition that the entry at `position` lies in; nothing when its window is gone.
+    #[must_use]
+    pub fn partition_of(&self, position: Position) -> Option<Partition> {
+        self.windows.iter().find(|window| window.holds(position)).map(|window| window.record.partition)
+    }
+
+    /// Whether there is a window of which `which` says yes.
+    #[must_use]
+    pub fn has_windows(&self, which: &dyn Fn(Stream, Partition) -> bool) -> bool {
+        self.windows.iter().any(|window| which(window.record.stream, window.record.partition))
+    }
+
+    /// Lets go of every window whose epoch is dead, and of those that `over` names, which live: the next generation does
+    /// not have their secrets. Whether there was any of these.
+    pub fn let_go(&mut self, journals: &Journals, over: &dyn Fn(Stream, Partition) -> bool) -> bool {
+        let before = self.windows.len();
+        let mut over_some = false;
+        self.windows.retain(|window| {
+            let over = over(window.record.stream, window.record.partition);
+            let lives = lives(journals, window);
+            over_some |= over && lives;
+            lives && !over
+        });
+        if self.windows.len() < before {
+            self.arranged += 1;
+            journals.packs.clear();
+        }
+        self.dirty |= over_some;
+        over_some
+    }
+
     /// Whether some window has enough single rows for a pack.
     #[must_use]
     pub fn wants_pack(&self) -> bool {

@@ -111,10 +111,10 @@ fn upkeep_is_told_at_once() {
     let (metrics, _) = metrics();
     metrics.ran(Task::Merge, true);
     metrics.ran(Task::Merge, true);
-    metrics.ran(Task::Media, false);
+    metrics.ran(Task::Expiry, false);
     let text = metrics.text(false);
     assert!(text.contains("lethe_task_done_total{task=\"merge\"} 2\n"), "{text}");
-    assert!(text.contains("lethe_task_failed_total{task=\"media\"} 1\n"), "{text}");
+    assert!(text.contains("lethe_task_failed_total{task=\"expiry\"} 1\n"), "{text}");
     assert!(text.contains("lethe_ready 0\n"), "{text}");
     assert!(text.contains("lethe_start_time_seconds 1800000000\n"), "{text}");
 }

@@ -6,7 +6,7 @@ use std::{
     sync::atomic::Ordering,
 };
 
-use super::{Metrics, Outcome, Task};
+use super::{Metrics, Outcome, State, Task};
 use crate::log;
 
 impl Metrics {
@@ -18,6 +18,7 @@ impl Metrics {
     pub fn text(&self, ready: bool) -> String {
         let mut text = Text(String::new());
         self.of_server(&mut text, ready);
+        self.of_forgetting(&mut text);
         self.of_people(&mut text);
         text.0
     }
@@ -43,6 +44,31 @@ impl Metrics {
                 let count = self.tasks[task as usize][result].load(Ordering::Relaxed);
                 text.sample(name, Some(("task", task.name())), count);
             }
+        }
+    }
+
+    /// How far forgetting has got.
+    fn of_forgetting(&self, text: &mut Text) {
+        let lateness = self.lateness();
+        text.family("lethe_expired_partitions", "gauge", "Partitions that have expired, by the state they wait for.");
+        for state in State::ALL {
+            let count = lateness.waiting[state as usize];
+            text.sample("lethe_expired_partitions", Some(("waiting_for", state.name())), count);
+        }
+        for (name, help, value) in [
+            (
+                "lethe_expiry_overdue_seconds",
+                "By how long the worst objective of forgetting is missed.",
+                lateness.overdue.as_secs(),
+            ),
+            (
+                "lethe_clock_trusted",
+                "Whether the clock is known to be right: until it is, nothing is destroyed.",
+                u64::from(lateness.trusted),
+            ),
+        ] {
+            text.family(name, "gauge", help);
+            text.sample(name, None, value);
         }
     }
 

@@ -269,7 +269,7 @@ impl Rooms {
     /// Opens a loaded room, without what has expired meanwhile.
     pub(super) fn open_owner(&self, owner: Owner<RoomLedger>) -> Result<Room, Error> {
         let term = self.term(&owner.ledger.id);
-        Ok(Room::open(&self.journals, owner, term, self.clock.now())?)
+        Ok(Room::open(&self.journals, owner, term, self.journals.epochs.moment().shown)?)
     }
 
     /// Opens every room of an account that has come, and brings vault and rooms into step (keys.md §1, M7, M14).

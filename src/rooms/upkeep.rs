@@ -1,6 +1,6 @@
-//! Upkeep of rooms: packs, new generations.
+//! Upkeep of rooms: packs, new generations, windows that are over.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Error,
@@ -8,8 +8,9 @@ use super::{
     room::{Room, RoomWriting, Writer},
 };
 use crate::{
-    journal::{Prepared, TOGETHER},
-    store::Batch,
+    clock::Timestamp,
+    journal::{Prepared, Stream, TOGETHER},
+    store::{Batch, Partition},
 };
 
 /// Packs of one room in one round of upkeep: what is left waits for the next, and no room keeps the others waiting.
@@ -41,15 +42,9 @@ impl Rooms {
     /// # Errors
     /// The last error; the other rooms have their generation all the same.
     pub async fn renew_generations(&self) -> Result<(), Error> {
-        let plain: Prepare<'_> = &|rooms, writer, batch| {
-            if !writer.owner.is_dirty() {
-                return Ok(None);
-            }
-            Ok(Some(writer.owner.prepare(&rooms.journals, None, batch)?))
-        };
         let mut outcome = Ok(());
         for rooms in self.all_open().chunks(TOGETHER) {
-            outcome = self.renew_together(rooms, plain).await.and(outcome);
+            outcome = self.renew_together(rooms, &plain).await.and(outcome);
         }
         outcome
     }
@@ -101,4 +96,45 @@ impl Rooms {
         self.journals.store.commit(after).await?;
         outcome
     }
+
+    /// Lets go of the windows of open rooms whose epochs are dead, and of those that are over: all that lies in them is
+    /// older at `now` than their room lets it become. These go for good with new generations at once. `ends` says when
+    /// nothing was filed any more in each partition.
+    ///
+    /// # Errors
+    /// The last error, after all rooms have been looked at; calling again goes on.
+    pub async fn let_go(&self, ends: &BTreeMap<Partition, Timestamp>, now: Timestamp) -> Result<(), Error> {
+        let mut early = Vec::new();
+        for room in self.all_open() {
+            let mut writer = room.writer.lock().await;
+            if writer.gone {
+                continue;
+            }
+            let lifetime = writer.view.lifetime();
+            let over = |stream, partition: Partition| {
+                let passed = |end: &Timestamp| lifetime.is_some_and(|lifetime| end.after(lifetime) <= now);
+                stream == Stream::Timeline && ends.get(&partition).is_some_and(passed)
+            };
+            let before = writer.owner.arranged();
+            if writer.owner.let_go(&self.journals, &over) {
+                early.push(Arc::clone(&room));
+            }
+            if writer.owner.arranged() != before {
+                room.publish(&writer);
+            }
+        }
+        let mut outcome = Ok(());
+        for rooms in early.chunks(TOGETHER) {
+            outcome = self.renew_together(rooms, &plain).await.and(outcome);
+        }
+        outcome
+    }
+}
+
+/// A generation of a room that has changed.
+fn plain(rooms: &Rooms, writer: &mut Writer, batch: &mut Batch) -> Result<Option<Prepared>, Error> {
+    if !writer.owner.is_dirty() {
+        return Ok(None);
+    }
+    Ok(Some(writer.owner.prepare(&rooms.journals, None, batch)?))
 }

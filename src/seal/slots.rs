@@ -118,6 +118,13 @@ pub enum Change {
         /// Its name.
         id: SlotId,
     },
+    /// Lets a token slot live with another epoch; one that does not exist stays that way.
+    Keep {
+        /// Its name.
+        id: SlotId,
+        /// The partition it dies with from now on.
+        epoch: Partition,
+    },
     /// Makes an epoch key, or corrects the end of one that exists and keeps its key.
     OpenEpoch {
         /// The partition it is for.
@@ -125,6 +132,15 @@ pub enum Change {
         /// The epoch key.
         key: Key,
         /// When nothing is filed there any more.
+        end: Timestamp,
+    },
+    /// Makes an epoch key under a clock that is not trusted: its end counts only once [`Change::OpenEpoch`] has set it.
+    Provisional {
+        /// The partition it is for.
+        partition: Partition,
+        /// The epoch key.
+        key: Key,
+        /// When nothing is filed there any more, as far as anybody knows.
         end: Timestamp,
     },
     /// Destroys an epoch key and every token slot that dies with it.
@@ -218,6 +234,12 @@ impl Slots {
         self.0.current.read().table.value(id)
     }
 
+    /// The partition that a token slot dies with.
+    #[must_use]
+    pub fn epoch_of(&self, id: &SlotId) -> Option<Partition> {
+        self.0.current.read().table.slots.get(id)?.epoch
+    }
+
     /// Whether a slot exists.
     #[must_use]
     pub fn contains(&self, id: &SlotId) -> bool {
@@ -240,6 +262,12 @@ impl Slots {
     #[must_use]
     pub fn epochs(&self) -> Vec<(Partition, Timestamp)> {
         self.0.current.read().table.epochs()
+    }
+
+    /// The live epochs that were opened under a clock that was not trusted, in order: their ends mean nothing yet.
+    #[must_use]
+    pub fn provisional(&self) -> Vec<Partition> {
+        self.0.current.read().table.provisional()
     }
 
     /// The highest serial an epoch of `class` ever had; zero before the first.

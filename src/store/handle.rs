@@ -128,6 +128,16 @@ impl Store {
         self.with_engine(move |_| backend.list_partitions(instance)).await
     }
 
+    /// How many files lie there that no partition needs, as a look into the directories shows.
+    pub async fn leftovers(&self) -> Result<usize, Error> {
+        let backend = Arc::clone(&self.0.backend);
+        let look = move || Instance::ALL.into_iter().map(|instance| backend.leftovers(instance)).sum();
+        match &self.0.writer {
+            Writer::Thread(_) => tokio::task::spawn_blocking(look).await.unwrap_or(Err(Error::Closed)),
+            Writer::Inline(_) => look(),
+        }
+    }
+
     /// Merges every partition that has changed since its last merge, without the rows that were retired: afterwards
     /// the medium does not tell in which order rows were written.
     ///

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use rocksdb::{
     BlockBasedOptions, BottommostLevelCompaction, BoundColumnFamily, Cache, ColumnFamilyDescriptor, CompactOptions,
     CompactionDecision, DBCompactionStyle, DBCompressionType, DBWithThreadMode, ErrorKind, InfoLogger, LogLevel,
-    MultiThreaded, Options, ReadOptions, WriteBatch, WriteOptions,
+    MultiThreaded, Options, ReadOptions, WaitForCompactOptions, WriteBatch, WriteOptions,
     checkpoint::Checkpoint,
     compaction_filter::CompactionFilter,
     compaction_filter_factory::{CompactionFilterContext, CompactionFilterFactory},
@@ -37,10 +37,13 @@ const WRITE_BUFFERS: usize = 16 << 20;
 const ARENA_BLOCK: usize = 64 << 10;
 /// The log is read again at each start, at about 250 MB/s.
 const LOG: u64 = 64 << 20;
-/// The list of files names the first and last address of dropped ones until it is rewritten.
-const MANIFEST: usize = 4 << 10;
+/// The list of files names the first and last address of dropped ones until it is rewritten. So it is rewritten with each
+/// change: it is small, and its files change a few times an hour.
+const MANIFEST: &str = "max_manifest_space_amp_pct=0;max_manifest_file_size=1";
 /// File descriptors of one database.
 const OPEN_FILES: i32 = 256;
+/// How long files that belong to nobody may be in the making, in microseconds.
+const PATIENCE: u64 = 2_000_000;
 /// The family RocksDB insists on. It holds one constant row, whose rewriting starts a new log.
 const MARKER: &str = "default";
 
@@ -124,6 +127,10 @@ impl Backend for RocksBackend {
         Ok(partitions)
     }
 
+    fn leftovers(&self, instance: Instance) -> Result<usize, Error> {
+        self.of(instance).leftovers()
+    }
+
     fn merge(&self, instance: Instance, partition: Partition, dead: &HashSet<Address>) -> Result<(), Error> {
         self.of(instance).merge(partition, dead)
     }
@@ -137,7 +144,7 @@ impl Backend for RocksBackend {
 impl Rocks {
     fn open(path: &Path, cache: &Cache) -> Result<Self, Error> {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|_| Error::Io)?;
-        let options = database_options();
+        let options = database_options()?;
         let there = path.join("CURRENT").exists();
         let names = if there { Database::list_cf(&options, path).map_err(fact)? } else { Vec::new() };
         let mut families = vec![ColumnFamilyDescriptor::new(MARKER, family_options(cache, Dead::default()))];
@@ -200,6 +207,26 @@ impl Rocks {
         Ok(())
     }
 
+    /// Sorted files that belong to no family. Old logs and lists of files go with the new ones that replace them.
+    fn leftovers(&self) -> Result<usize, Error> {
+        if self.strays()? == 0 {
+            return Ok(0);
+        }
+        // What is being written just now belongs to nobody yet, and what it replaces to nobody any more.
+        let mut patience = WaitForCompactOptions::default();
+        patience.set_timeout(PATIENCE);
+        let _ = self.database.wait_for_compact(&patience);
+        self.strays()
+    }
+
+    fn strays(&self) -> Result<usize, Error> {
+        let there = sorted_files(self.database.path())?;
+        let known = self.database.live_files().map_err(fact)?;
+        let known: HashSet<String> =
+            known.into_iter().map(|file| file.name.trim_start_matches('/').to_owned()).collect();
+        Ok(there.iter().filter(|name| !known.contains(*name)).count())
+    }
+
     fn merge(&self, partition: Partition, dead: &HashSet<Address>) -> Result<(), Error> {
         let _one_at_a_time = self.merging.lock();
         let leave_out = self.dead.lock().get(&partition).cloned();
@@ -255,8 +282,8 @@ impl CompactionFilter for LeaveOut {
     }
 }
 
-fn database_options() -> Options {
-    let mut options = Options::default();
+fn database_options() -> Result<Options, Error> {
+    let mut options = Options::default().get_options_from_string(MANIFEST).map_err(fact)?;
     options.create_if_missing(true);
     options.create_missing_column_families(true);
     // No info log: with a logger of one's own RocksDB makes no LOG file.
@@ -268,11 +295,10 @@ fn database_options() -> Options {
     options.set_wal_ttl_seconds(0);
     options.set_wal_size_limit_mb(0);
     options.set_max_total_wal_size(LOG);
-    options.set_max_manifest_file_size(MANIFEST);
     options.set_db_write_buffer_size(WRITE_BUFFERS);
     options.set_max_open_files(OPEN_FILES);
     options.set_max_background_jobs(2);
-    options
+    Ok(options)
 }
 
 fn family_options(cache: &Cache, dead: Dead) -> Options {
@@ -307,6 +333,13 @@ fn unsynced() -> WriteOptions {
     let mut options = WriteOptions::default();
     options.set_sync(false);
     options
+}
+
+/// The names of the sorted files in `directory`.
+fn sorted_files(directory: &Path) -> Result<Vec<String>, Error> {
+    let names = std::fs::read_dir(directory).map_err(|_| Error::Io)?;
+    let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    Ok(names.filter(|name| name.ends_with(".sst")).collect())
 }
 
 /// The name of a partition's family: class code and serial, as in `3-17`.

@@ -1,5 +1,7 @@
 //! The conformance suite, run over every backend, and what is promised of each of them.
 
+mod dropped;
+
 use std::{
     collections::{BTreeMap, HashSet},
     fs,

@@ -9,6 +9,7 @@ mod config_example;
 mod delayed;
 mod doctor;
 mod e2ee;
+mod expiry;
 mod http;
 mod http2;
 mod layers;

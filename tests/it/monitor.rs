@@ -21,10 +21,11 @@ async fn scrape(server: &TestServer) -> Answer {
     send(&Arc::new(Mutex::new(address)), "GET", "/metrics", &[], b"").await
 }
 
-/// The figures, without the counts that all tests of this process share.
+/// The figures, without the counts that all tests of this process share, and without those of the server's own clock.
 async fn figures(server: &TestServer) -> String {
     let text = String::from_utf8(scrape(server).await.body).expect("text");
-    text.split_inclusive('\n').filter(|line| !line.starts_with("lethe_log_lines")).collect()
+    let other = |line: &&str| !line.starts_with("lethe_log_lines") && !line.starts_with("lethe_task_done");
+    text.split_inclusive('\n').filter(other).collect()
 }
 
 async fn people(server: &TestServer, count: usize) -> Vec<Client> {

@@ -296,6 +296,25 @@ async fn a_generation_loses_nothing() {
 }
 
 #[tokio::test]
+async fn an_epoch_ends_or_not_and_nothing_else_does() {
+    let mut stage = scene(32).await;
+    let label = room(&mut stage).await;
+    let redacted = *stage.ghost.rooms[&label].said.first().unwrap();
+    stage.play(Step::Redact { room: label, by: s("al"), fact: redacted }).await;
+    let fact = stage.fact();
+    stage.play(Step::Send { room: label, by: s("al"), fact }).await;
+    let all = ["al", "bo", "cy", "di"];
+    everywhere(&stage, &all, &Step::Month).await;
+    everywhere(&stage, &[], &Step::Month).await;
+    // A generation of owners whose windows have died beside them.
+    stage.play(Step::Month).await;
+    let fact = stage.fact();
+    stage.play(Step::Send { room: label, by: s("bo"), fact }).await;
+    everywhere(&stage, &all, &Step::Generation { awake: all.map(s).to_vec() }).await;
+    everywhere(&stage, &["al"], &Step::Month).await;
+}
+
+#[tokio::test]
 async fn folding_and_last_leaves_lose_nothing() {
     let mut stage = scene(19).await;
     let label = room(&mut stage).await;

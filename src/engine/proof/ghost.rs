@@ -25,6 +25,8 @@ pub(super) struct Ghost {
     /// What lay in public rooms whose last member ended when the power was cut, by their labels: the house has their keys,
     /// and they end when they are opened next, by upkeep at the latest.
     pub(super) limbo: BTreeMap<u32, BTreeSet<u32>>,
+    /// What has expired: it is served no more, and dead once the keeper has looked.
+    pub(super) expired: BTreeSet<u32>,
     /// What was reported, and the administrators who have it.
     pub(super) reports: BTreeMap<u32, BTreeSet<String>>,
 }
@@ -157,6 +159,10 @@ impl Ghost {
             }
             Step::Lock { name, on } => self.account(name).locked = *on,
             Step::Abandon { name, new, open } => self.abandon(name, new, *open),
+            Step::Month => {
+                self.expire();
+                self.dead.extend(std::mem::take(&mut self.expired));
+            }
             Step::Wake { name } => self.settle(name),
             Step::Knock { .. } => {}
             Step::Create { by, label, public, invite } => {
@@ -263,6 +269,8 @@ impl Ghost {
             Step::Password { name, new, .. } | Step::Reset { name, new, .. } | Step::Abandon { name, new, .. } => {
                 self.revoked.insert(Credential::Password(name.clone(), new.clone()));
             }
+            // The time has passed all the same.
+            Step::Month => self.expire(),
             _ => {}
         }
     }
@@ -279,6 +287,21 @@ impl Ghost {
             self.dead.extend(superseded);
         }
         self.revoked.extend(gone);
+    }
+
+    /// What was said and reported so far is shown no more.
+    fn expire(&mut self) {
+        for room in self.rooms.values_mut() {
+            // What state said lies in the keep as well, and goes from there with a generation.
+            room.states.clear();
+            let redacted = std::mem::take(&mut room.redacted).into_iter();
+            let (mut messages, state): (BTreeSet<u32>, _) = redacted.partition(|fact| room.by.contains_key(fact));
+            room.redacted = state;
+            for facts in [&mut messages, &mut room.said, &mut room.doomed] {
+                self.expired.append(facts);
+            }
+        }
+        self.expired.extend(std::mem::take(&mut self.reports).into_keys());
     }
 
     /// The password that waits for an account, if one does, becomes its password.

@@ -1,6 +1,6 @@
 //! What an image of the disk gives to whom: the explicit cases, and that the adversary is able.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     image_of,
@@ -172,4 +172,23 @@ async fn who_is_forgotten_is_named_nowhere() {
     let loot = rob(&image_of(&off(&stage)), &stage.ghost.credentials());
     assert!(loot.facts.contains(&said) && !loot.facts.contains(&fact));
     assert!(loot.names.contains("bo") && !loot.names.contains("cy"), "{:?}", loot.names);
+}
+
+#[tokio::test]
+async fn an_older_slot_table_put_back_brings_nothing_back() {
+    let (mut stage, label) = scene(33).await;
+    let said = *stage.ghost.rooms[&label].said.first().unwrap();
+    let before = off(&stage);
+    assert!(rob(&image_of(&before), &stage.ghost.credentials()).facts.contains(&said));
+    stage.play(Step::Month).await;
+    let after = off(&stage);
+    // The adversary tries every image of the table there ever was; the server has only those that lie in its files.
+    assert!(!rob(&image_of(&after), &stage.ghost.credentials()).facts.contains(&said));
+    let current = Arc::clone(&after.medium);
+    for region in 0..2 {
+        current.put_back(&before.medium, region);
+    }
+    let store = crate::store::Store::inline(Arc::clone(&after.backend) as _);
+    let opened = crate::seal::slots::Slots::open(current, store, Arc::clone(&after.random)).await;
+    assert!(matches!(opened, Err(crate::seal::slots::Error::Lost)), "the root sector is the judge");
 }

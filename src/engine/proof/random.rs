@@ -2,9 +2,12 @@
 //!
 //! `LETHE_PROOF_RUNS` sets the number of runs, `LETHE_PROOF_SEED` the first seed.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -15,7 +18,11 @@ use super::{
     stage::{End, Stage, label_of, user},
     step::Step,
 };
-use crate::random::{Random, SeededRandom};
+use crate::{
+    clock::Clock,
+    engine::testing::NOW,
+    random::{Random, SeededRandom},
+};
 
 const OPERATIONS: u64 = 20;
 
@@ -120,10 +127,10 @@ fn choose(stage: &mut Stage, dice: &Dice) -> Option<Step> {
         15 if dice.one_in(2) => Some(Step::Abandon { name, new: format!("anew {fact}"), open }),
         16 if dice.one_in(2) => Some(Step::Administer { name }),
         17 | 18 => Some(Step::Report { by: name, fact }),
-        9 | 10 => {
-            let mut awake = stage.engine.accounts.all_open();
-            awake.sort_by(|a, b| a.user_id.cmp(&b.user_id));
-            Some(Step::Generation { awake: awake.iter().map(|open| open.user_id.localpart().to_owned()).collect() })
+        9 | 10 => Some(Step::Generation { awake: awake(stage) }),
+        // Three months would end the devices.
+        11 if stage.machine.clock.now().since(NOW) < Duration::from_hours(40 * 24) && dice.one_in(2) => {
+            Some(Step::Month)
         }
         _ if labels.len() < 3 => {
             let invite: Vec<String> = names.into_iter().filter(|other| *other != name && dice.one_in(2)).collect();
@@ -138,6 +145,13 @@ fn opened(stage: &Stage) -> Vec<u32> {
     let mut labels: Vec<u32> = stage.engine.rooms.all_open().iter().filter_map(|room| label_of(room)).collect();
     labels.sort_unstable();
     labels
+}
+
+fn awake(stage: &Stage) -> Vec<String> {
+    let open = stage.engine.accounts.all_open();
+    let mut names: Vec<String> = open.iter().map(|open| open.user_id.localpart().to_owned()).collect();
+    names.sort();
+    names
 }
 
 fn in_room(stage: &Stage, dice: &Dice, label: u32, fact: u32, names: &[String]) -> Option<Step> {

@@ -1,6 +1,6 @@
 //! Where steps run on the real engine, and the power that can be cut meanwhile.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ruma::{CanonicalJsonObject, OwnedRoomId, OwnedUserId, RoomVersionId, UserId};
 
@@ -34,6 +34,9 @@ pub(super) enum End {
     /// It was cut, and the state is the new one.
     New,
 }
+
+/// Longer than the last of an epoch of thirty days lives.
+const MONTH: Duration = Duration::from_hours(32 * 24);
 
 pub(super) const LABEL: &str = "org.proof.label";
 pub(super) const STATE: &str = "org.proof.state";
@@ -93,7 +96,7 @@ impl Stage {
             return Ok(End::Done);
         }
         self.reboot().await;
-        let upkeep = matches!(step, Step::Generation { .. } | Step::Rewrite { .. } | Step::Wake { .. });
+        let upkeep = matches!(step, Step::Generation { .. } | Step::Rewrite { .. } | Step::Wake { .. } | Step::Month);
         let (mut old, mut new) = (self.ghost.clone(), self.ghost.clone());
         old.miss(step);
         let acknowledged = outcome.is_ok() && !upkeep;
@@ -153,7 +156,7 @@ impl Stage {
             // The house must be awake.
             Step::Register { .. } | Step::Lock { .. } | Step::Administer { .. } => self.ghost.accounts.keys().next(),
             Step::Login { name, .. } => self.ghost.accounts[name].pending.as_ref().map(|_| name),
-            Step::Generation { .. } | Step::Rewrite { .. } | Step::Wake { .. } => None,
+            Step::Generation { .. } | Step::Rewrite { .. } | Step::Wake { .. } | Step::Month => None,
         };
         if let Some(name) = name.cloned() {
             self.come(&name).await?;
@@ -280,6 +283,10 @@ impl Stage {
             }
             Step::Generation { .. } => engine.renew().await,
             Step::Rewrite { .. } | Step::Erase { .. } | Step::Shred { .. } => self.forget(step).await?,
+            Step::Month => {
+                self.machine.clock.advance(MONTH);
+                engine.keeper.tick().await;
+            }
             Step::Deactivate { name, erase, .. } => engine.deactivate(&user(name), *erase).await.map_err(text)?,
             Step::Wake { name } => drop(self.come(name).await?),
             Step::Create { by, label, public, invite } => found(&engine, &open(by)?, *label, *public, invite).await?,

@@ -62,6 +62,8 @@ pub(super) enum Step {
     Generation {
         awake: Vec<String>,
     },
+    /// A month passes, so that everything said before has expired; the keeper looks.
+    Month,
     /// Ends an account that is open, or one that is cold while another is awake.
     Deactivate {
         name: String,

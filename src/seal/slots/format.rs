@@ -20,9 +20,11 @@ const VERSION: u8 = 1;
 const CHECKSUM: usize = 32;
 pub(super) const NONCE: usize = 24;
 pub(super) const TAG: usize = 16;
-/// Id, value, kind, class, two zeros, serial.
+/// Id, value, kind, class, flags, a zero, serial.
 const ENTRY: usize = 16 + 32 + 1 + 1 + 2 + 4;
 const HEAD: usize = 1 + 4;
+/// The flag of an epoch whose end was set while the clock was not trusted.
+const PROVISIONAL: u8 = 1;
 
 /// What a root sector says.
 pub(super) struct Root {
@@ -128,20 +130,21 @@ pub(super) fn write_table(table: &Table, image: &mut Vec<u8>) -> Result<(), Erro
     let count = entries(table);
     image.push(VERSION);
     image.extend_from_slice(&u32::try_from(count).map_err(|_| Error::Full)?.to_be_bytes());
-    entry(image, &[0; 16], &table.server, SlotKind::Server, None);
+    entry(image, &[0; 16], &table.server, (SlotKind::Server, 0), None);
     for (partition, epoch) in &table.epochs {
-        entry(image, &timed(epoch.end), &epoch.key, SlotKind::Epoch, Some(*partition));
+        let flags = if epoch.provisional { PROVISIONAL } else { 0 };
+        entry(image, &timed(epoch.end), &epoch.key, (SlotKind::Epoch, flags), Some(*partition));
     }
     let none = Key::from_bytes([0; 32]);
     for (&class, &serial) in &table.serials {
-        entry(image, &[0; 16], &none, SlotKind::Serial, Some(Partition { class, serial }));
+        entry(image, &[0; 16], &none, (SlotKind::Serial, 0), Some(Partition { class, serial }));
     }
     if table.incarnation != Incarnation::default() {
         let Incarnation { number, since } = table.incarnation;
-        put_entry(image, &timed(since), &none, SlotKind::Incarnation, 0, number);
+        put_entry(image, &timed(since), &none, (SlotKind::Incarnation, 0), 0, number);
     }
     for (id, slot) in &table.slots {
-        entry(image, &id.0, &slot.value, slot.kind, slot.epoch);
+        entry(image, &id.0, &slot.value, (slot.kind, 0), slot.epoch);
     }
     Ok(())
 }
@@ -164,13 +167,13 @@ pub(super) fn read_table(inside: &[u8]) -> Option<Table> {
     let mut table = Table::new(Key::from_bytes([0; 32]));
     for _ in 0..count {
         let (id, value) = (fields.take::<16>()?, Key::from_bytes(fields.take()?));
-        let ([kind, class, _, _], serial) = (fields.take::<4>()?, u32::from_be_bytes(fields.take()?));
+        let ([kind, class, flags, _], serial) = (fields.take::<4>()?, u32::from_be_bytes(fields.take()?));
         let epoch = Class::from_code(class).map(|class| Partition { class, serial });
         match kind_from(kind)? {
             SlotKind::Server => server = Some(value),
             SlotKind::Epoch => {
                 let end = Timestamp(u64::from_be_bytes(*id.last_chunk()?));
-                table.epochs.insert(epoch?, Epoch { key: value, end });
+                table.epochs.insert(epoch?, Epoch { key: value, end, provisional: flags & PROVISIONAL != 0 });
             }
             SlotKind::Serial => drop(table.serials.insert(epoch?.class, serial)),
             SlotKind::Incarnation => {
@@ -183,15 +186,15 @@ pub(super) fn read_table(inside: &[u8]) -> Option<Table> {
     Some(Table { server: server?, ..table })
 }
 
-fn entry(image: &mut Vec<u8>, id: &[u8; 16], value: &Key, kind: SlotKind, epoch: Option<Partition>) {
+fn entry(image: &mut Vec<u8>, id: &[u8; 16], value: &Key, (kind, flags): (SlotKind, u8), epoch: Option<Partition>) {
     let (class, serial) = epoch.map_or((0, 0), |epoch| (epoch.class.code(), epoch.serial));
-    put_entry(image, id, value, kind, class, serial);
+    put_entry(image, id, value, (kind, flags), class, serial);
 }
 
-fn put_entry(image: &mut Vec<u8>, id: &[u8; 16], value: &Key, kind: SlotKind, class: u8, serial: u32) {
+fn put_entry(image: &mut Vec<u8>, id: &[u8; 16], value: &Key, (kind, flags): (SlotKind, u8), class: u8, serial: u32) {
     image.extend_from_slice(id);
     image.extend_from_slice(value.expose());
-    image.extend_from_slice(&[kind as u8, class, 0, 0]);
+    image.extend_from_slice(&[kind as u8, class, flags, 0]);
     image.extend_from_slice(&serial.to_be_bytes());
 }
 

@@ -80,6 +80,12 @@ impl MemoryMedium {
         }
     }
 
+    /// Puts image region `region` back as it is on `older`.
+    pub fn put_back(&self, older: &Self, region: usize) {
+        let old = older.state.lock().places[IMAGES + region].clone();
+        self.state.lock().places[IMAGES + region] = old;
+    }
+
     /// The number of writes that no sync has covered.
     #[must_use]
     pub fn in_flight(&self) -> usize {

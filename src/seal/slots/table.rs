@@ -23,6 +23,8 @@ pub(super) struct Slot {
 pub(super) struct Epoch {
     pub(super) key: Key,
     pub(super) end: Timestamp,
+    /// Whether `end` was set while the clock was not trusted.
+    pub(super) provisional: bool,
 }
 
 /// All secrets that can be erased.
@@ -52,8 +54,14 @@ impl Table {
         for change in changes {
             match change {
                 Change::Set { id, kind, value, epoch } => drop(self.slots.insert(id, Slot { kind, value, epoch })),
+                Change::Keep { id, epoch } => {
+                    if let Some(slot) = self.slots.get_mut(&id) {
+                        slot.epoch = Some(epoch);
+                    }
+                }
                 Change::Remove { id } => drop(self.slots.remove(&id)),
-                Change::OpenEpoch { partition, key, end } => self.open_epoch(partition, key, end),
+                Change::OpenEpoch { partition, key, end } => self.open_epoch(partition, key, end, false),
+                Change::Provisional { partition, key, end } => self.open_epoch(partition, key, end, true),
                 Change::DropEpoch { partition } => self.drop_epoch(partition),
             }
         }
@@ -78,6 +86,10 @@ impl Table {
         self.epochs.iter().map(|(partition, epoch)| (*partition, epoch.end)).collect()
     }
 
+    pub(super) fn provisional(&self) -> Vec<Partition> {
+        self.epochs.iter().filter(|(_, epoch)| epoch.provisional).map(|(partition, _)| *partition).collect()
+    }
+
     pub(super) fn len(&self) -> usize {
         1 + self.epochs.len() + self.slots.len()
     }
@@ -87,10 +99,11 @@ impl Table {
     }
 
     /// A second opening keeps the key: rows lie under it already.
-    fn open_epoch(&mut self, partition: Partition, key: Key, end: Timestamp) {
+    fn open_epoch(&mut self, partition: Partition, key: Key, end: Timestamp, provisional: bool) {
         let highest = self.serials.entry(partition.class).or_default();
         *highest = partition.serial.max(*highest);
-        self.epochs.entry(partition).and_modify(|epoch| epoch.end = end).or_insert(Epoch { key, end });
+        let key = self.epochs.remove(&partition).map_or(key, |epoch| epoch.key);
+        self.epochs.insert(partition, Epoch { key, end, provisional });
     }
 
     pub(super) fn drop_epoch(&mut self, partition: Partition) {

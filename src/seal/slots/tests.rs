@@ -7,6 +7,7 @@ use crate::{
 
 const TEAR: u64 = 2;
 const DAY: Partition = Partition { class: Class::Day, serial: 3 };
+const WEEK: Partition = Partition { class: Class::Week, serial: 4 };
 
 fn key(byte: u8) -> Key {
     Key::from_bytes([byte; 32])
@@ -77,6 +78,14 @@ async fn a_table_comes_back_as_it_was() {
     // A second opening corrects the end and keeps the key; dropping takes the tokens along.
     again.commit(vec![Change::OpenEpoch { partition: DAY, key: key(3), end: Timestamp(78) }]).await.unwrap();
     assert!(again.epoch_key(DAY) == Some(key(2)) && again.epochs() == [(DAY, Timestamp(78))]);
+    // One that is provisional comes back as such until its end is set.
+    again.commit(vec![Change::Provisional { partition: WEEK, key: key(5), end: Timestamp(9) }]).await.unwrap();
+    let again = machine.open(3).await.unwrap();
+    assert!(again.provisional() == [WEEK] && again.epoch_key(WEEK) == Some(key(5)));
+    again.commit(vec![Change::OpenEpoch { partition: WEEK, key: key(6), end: Timestamp(8) }]).await.unwrap();
+    let again = machine.open(4).await.unwrap();
+    assert!(again.provisional().is_empty() && again.epoch_key(WEEK) == Some(key(5)));
+    assert!(again.epochs() == [(DAY, Timestamp(78)), (WEEK, Timestamp(8))]);
     again.commit(vec![Change::DropEpoch { partition: DAY }]).await.unwrap();
     assert!(again.epoch_key(DAY).is_none() && !again.contains(&SlotId([2; 16])) && again.contains(&SlotId([1; 16])));
 }
