@@ -3,7 +3,7 @@
 //! Owns everything that depends on the shape of a PDU. It does no I/O, reads no clock and never decides whether an event is
 //! allowed: that is `rooms`. What differs between room versions is read from [`RoomVersionRules`], never matched on.
 
-use std::{borrow::Cow, ops::Range, sync::OnceLock};
+use std::{borrow::Cow, sync::OnceLock};
 
 use ruma::{
     EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId, UInt, UserId,
@@ -20,6 +20,7 @@ pub mod build;
 pub mod client;
 pub mod digest;
 pub mod filter;
+mod frame;
 pub mod relation;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub mod ts;
 pub use build::{Builder, Draft, Parents};
 pub use client::{Face, Shape, Unsigned, to_client};
 pub use digest::{Digest, EventKey};
+use frame::{Frame, Names};
 pub use relation::Relation;
 pub use ts::{next_ts, receipt_ts};
 
@@ -85,22 +87,20 @@ pub enum Error {
 /// A checked event: immutable, shared as `Arc<Event>`.
 ///
 /// Its id is what was computed or verified when the event came; it is never computed again. A room in memory holds one
-/// for each state event, so it says everything once: what stands in its text is read from there.
+/// for each state event, so what is seldom asked for is packed away.
 #[derive(Clone)]
 pub struct Event {
     id: OwnedEventId,
     room_id: OwnedRoomId,
-    json: Box<str>,
+    content: Box<RawValue>,
+    /// The rest of its text.
+    frame: Frame,
     kind: TimelineEventType,
-    kind_text: Text,
+    kind_text: Cow<'static, str>,
     sender: OwnedUserId,
-    state_key: Option<Text>,
+    state_key: Option<Box<str>>,
     ts: Timestamp,
     depth: u64,
-    /// Where its `content` stands in `json`.
-    content: Range<usize>,
-    /// The content of what the authorisation rules read as JSON again and again.
-    state_content: Option<Box<RawValue>>,
     redacts: Option<OwnedEventId>,
     /// Read once: everything that asks who is in a room asks every member event.
     membership: Option<MembershipState>,
@@ -110,37 +110,23 @@ pub struct Event {
     rejected: bool,
 }
 
-/// State events whose content every event is held against.
-const READ_OFTEN: [&str; 3] = ["m.room.create", "m.room.power_levels", "m.room.join_rules"];
+/// Types of most state events, each in memory once.
+const USUAL: [&str; 9] = [
+    "m.room.member",
+    "m.room.create",
+    "m.room.power_levels",
+    "m.room.join_rules",
+    "m.room.history_visibility",
+    "m.room.guest_access",
+    "m.room.encryption",
+    "m.room.name",
+    "m.room.retention",
+];
 
-/// A string of an event.
-#[derive(Clone)]
-enum Text {
-    /// It stands in the event's text as it is.
-    At(Range<u32>),
-    /// It is escaped there.
-    Own(Box<str>),
-}
-
-impl Text {
-    /// `text`, which was read from `json`.
-    fn of(text: Cow<'_, str>, json: &str) -> Self {
-        match text {
-            // What is borrowed lies within, and an event is shorter than a u32 can say.
-            Cow::Borrowed(text) => {
-                let start = text.as_ptr().addr() - json.as_ptr().addr();
-                let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-                Self::At(place(start)..place(start + text.len()))
-            }
-            Cow::Owned(text) => Self::Own(text.into()),
-        }
-    }
-
-    fn get<'a>(&'a self, json: &'a str) -> &'a str {
-        match self {
-            Self::At(range) => json.get(range.start as usize..range.end as usize).expect("it lies within the text"),
-            Self::Own(text) => text,
-        }
+fn shared_kind(kind: Cow<'_, str>) -> Cow<'static, str> {
+    match USUAL.iter().find(|usual| **usual == kind) {
+        Some(usual) => Cow::Borrowed(usual),
+        None => Cow::Owned(kind.into_owned()),
     }
 }
 
@@ -205,22 +191,23 @@ impl Event {
             return Err(Error::Malformed);
         }
         let redacts = redacts_of(&fields.kind, fields.content, fields.redacts, rules);
-        let is_state = fields.state_key.is_some();
-        let is_member = is_state && fields.kind == "m.room.member";
+        let is_member = fields.state_key.is_some() && fields.kind == "m.room.member";
         let membership = is_member.then(|| membership_in(fields.content)).flatten();
-        // The field is borrowed from the text, so it lies within.
+        // The content is borrowed from the text, so it lies within.
         let start = fields.content.get().as_ptr().addr() - json.as_ptr().addr();
+        let (before, rest) = json.split_at(start);
+        let behind = rest.get(fields.content.get().len()..).unwrap_or_default();
+        let names = names(&room_id, &fields.sender, &fields.kind, fields.state_key.as_deref());
         Ok(Self {
+            frame: Frame::new(before, behind, &names),
             id,
             membership,
-            content: start..start + fields.content.get().len(),
-            state_content: (is_state && READ_OFTEN.contains(&&*fields.kind)).then(|| fields.content.to_owned()),
+            content: fields.content.to_owned(),
             names_room: fields.room_id.is_some(),
             room_id,
             kind: TimelineEventType::from(&*fields.kind),
-            kind_text: Text::of(fields.kind, json),
-            state_key: fields.state_key.map(|text| Text::of(text, json)),
-            json: json.into(),
+            kind_text: shared_kind(fields.kind),
+            state_key: fields.state_key.map(Into::into),
             sender: fields.sender,
             ts: Timestamp(fields.origin_server_ts),
             depth: fields.depth,
@@ -278,14 +265,15 @@ impl Event {
 
     /// Its canonical JSON: the PDU with `hashes` and `signatures`, without `unsigned`.
     #[must_use]
-    pub fn json(&self) -> &str {
-        &self.json
+    pub fn json(&self) -> String {
+        let names = names(&self.room_id, &self.sender, &self.kind_text, self.state_key());
+        self.frame.around(self.content.get(), &names)
     }
 
     /// Its `type`.
     #[must_use]
     pub fn kind(&self) -> &str {
-        self.kind_text.get(&self.json)
+        &self.kind_text
     }
 
     /// Its `type`, parsed.
@@ -303,7 +291,7 @@ impl Event {
     /// Its `state_key`; a state event has one, possibly empty.
     #[must_use]
     pub fn state_key(&self) -> Option<&str> {
-        self.state_key.as_ref().map(|text| text.get(&self.json))
+        self.state_key.as_deref()
     }
 
     /// Whether it is a state event.
@@ -337,7 +325,7 @@ impl Event {
     }
 
     fn links(&self) -> &Links {
-        self.links.get_or_init(|| Box::new(serde_json::from_str(&self.json).unwrap_or_default()))
+        self.links.get_or_init(|| Box::new(serde_json::from_str(&self.json()).unwrap_or_default()))
     }
 
     /// Its `depth`.
@@ -349,16 +337,13 @@ impl Event {
     /// Its `content`, an object.
     #[must_use]
     pub fn content(&self) -> &RawValue {
-        match &self.state_content {
-            Some(content) => content,
-            None => serde_json::from_str(self.content_text()).expect("it was read as JSON before"),
-        }
+        &self.content
     }
 
     /// The text of its `content`.
     #[must_use]
     pub fn content_text(&self) -> &str {
-        self.json.get(self.content.clone()).expect("it lies within the text")
+        self.content.get()
     }
 
     /// Its `content` read as `T`; nothing when it has another shape.
@@ -402,8 +387,12 @@ impl Event {
     /// # Errors
     /// [`Error::NotCanonical`] when a number in it is not one of canonical JSON.
     pub fn object(&self) -> Result<CanonicalJsonObject, Error> {
-        serde_json::from_str(&self.json).map_err(|_| Error::NotCanonical)
+        serde_json::from_str(&self.json()).map_err(|_| Error::NotCanonical)
     }
+}
+
+fn names<'a>(room: &'a RoomId, sender: &'a UserId, kind: &'a str, state_key: Option<&'a str>) -> Names<'a> {
+    [room.as_str(), sender.as_str(), sender.server_name().as_str(), kind, state_key.unwrap_or_default()]
 }
 
 /// What a redaction redacts: in `content` since version 11, beside it before.

@@ -72,7 +72,7 @@ fn a_built_event_is_signed_hashed_and_named_as_peers_expect() {
             assert_eq!(event.id().as_str(), format!("${}", reference_hash(&object, &rules).unwrap()));
             assert_eq!(serde_json::to_string(&object).unwrap(), event.json());
             ruma::state_res::check_pdu_format(&object, &rules.event_format).unwrap();
-            let again = Event::parse(event.id().into(), event.room_id().into(), event.json(), &rules).unwrap();
+            let again = Event::parse(event.id().into(), event.room_id().into(), &event.json(), &rules).unwrap();
             assert!(
                 again.ts() == event.ts()
                     && again.depth() == event.depth()

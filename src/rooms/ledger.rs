@@ -200,7 +200,7 @@ impl RoomLedger {
     pub fn stored(&self, event: &Event) -> StoredEvent {
         // Whoever is not in the roster stays in the text: only a verbatim event can name such a one.
         let known = &self.roster;
-        let concealed = conceal(event.json(), known, &mut |name| known.id(name).unwrap_or(MemberId([0; 16])));
+        let concealed = conceal(&event.json(), known, &mut |name| known.id(name).unwrap_or(MemberId([0; 16])));
         StoredEvent { id: event.id().to_owned(), text: concealed.text, verbatim: concealed.verbatim }
     }
 

@@ -119,7 +119,7 @@ impl Rooms {
         let ledger = &writer.owner.ledger;
         let mut enrolled: Vec<(MemberId, OwnedUserId)> = Vec::new();
         let random = self.journals.random.as_ref();
-        let concealed = conceal(event.json(), &ledger.roster, &mut |name: &UserId| {
+        let concealed = conceal(&event.json(), &ledger.roster, &mut |name: &UserId| {
             if let Some((id, _)) = enrolled.iter().find(|(_, known)| known == name) {
                 *id
             } else {

@@ -137,7 +137,7 @@ fn place(index: usize) -> Position {
 fn answers(view: &View, ids: &[OwnedEventId]) -> Vec<String> {
     let line = |entry: &Entry| {
         let relation = entry.relation().and_then(|relation| relation.event_id.clone());
-        let replaces = entry.replaces().map(|event| as_it_stands(view, event).json().to_owned());
+        let replaces = entry.replaces().map(|event| as_it_stands(view, event).json());
         let place = (entry.position, entry.id(), entry.kind().to_owned(), entry.ts.0);
         format!(
             "{:?} {relation:?} {:?} {:?} {replaces:?}",
@@ -160,7 +160,7 @@ fn answers(view: &View, ids: &[OwnedEventId]) -> Vec<String> {
     answers.push(format!("{parents:?} {} {} {}", view.start().0, view.end().0, view.timeline.len()));
     for index in 0..=view.timeline.len() {
         let state = view.state_before(index);
-        let state: Vec<String> = state.iter().map(|event| as_it_stands(view, event).json().to_owned()).collect();
+        let state: Vec<String> = state.iter().map(|event| as_it_stands(view, event).json()).collect();
         answers.push(format!("{state:?}"));
     }
     answers

@@ -108,7 +108,7 @@ impl Format {
     #[must_use]
     pub fn write(&self, event: impl FnOnce() -> Option<Arc<Event>>, shown: Box<RawValue>) -> Box<RawValue> {
         if self.federation {
-            let whole = event().and_then(|event| RawValue::from_string(event.json().to_owned()).ok());
+            let whole = event().and_then(|event| RawValue::from_string(event.json()).ok());
             return whole.unwrap_or(shown);
         }
         let Some(fields) = &self.fields else { return shown };
