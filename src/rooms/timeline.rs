@@ -6,9 +6,10 @@ use imbl::Vector;
 
 use super::entry::Entry;
 
-/// Entries that are copied together when one is added beside readers: few, because that happens with every event, and
-/// because the last block of every open room has room for as many.
+/// Entries that are copied together when one is added beside readers: few, because that happens with every event.
 const BLOCK: usize = 16;
+/// Entries that a block makes room for at a time: every open room has a last block, and most rooms are quiet.
+const STEP: usize = 4;
 
 /// The entries of a room, oldest first. It grows at its end, and forgets from its beginning.
 #[derive(Clone)]
@@ -19,6 +20,7 @@ pub struct Timeline<T = Entry> {
     gone: usize,
 }
 
+#[derive(Clone)]
 struct Block<T>(Vec<T>);
 
 impl<T> Default for Timeline<T> {
@@ -29,15 +31,16 @@ impl<T> Default for Timeline<T> {
 
 impl<T> Default for Block<T> {
     fn default() -> Self {
-        Self(Vec::with_capacity(BLOCK))
+        Self(Vec::new())
     }
 }
 
-impl<T: Clone> Clone for Block<T> {
-    fn clone(&self) -> Self {
-        let mut block = Self::default();
-        block.0.extend(self.0.iter().cloned());
-        block
+impl<T> Block<T> {
+    fn push(&mut self, entry: T) {
+        if self.0.len() == self.0.capacity() {
+            self.0.reserve_exact(STEP);
+        }
+        self.0.push(entry);
     }
 }
 
@@ -118,7 +121,7 @@ impl<T: Clone> Timeline<T> {
             self.blocks.push_back(Arc::default());
         }
         if let Some(last) = self.blocks.back_mut() {
-            Arc::make_mut(last).0.push(entry);
+            Arc::make_mut(last).push(entry);
         }
     }
 
