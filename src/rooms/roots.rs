@@ -22,7 +22,7 @@ pub struct Root {
 }
 
 /// A [`Root`] as it lies in the rows of its thread.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct StoredRoot {
     #[serde(rename = "s")]
     sender: MemberId,

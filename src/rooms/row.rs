@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    iter,
     sync::Arc,
 };
 
@@ -22,30 +23,50 @@ use crate::{
     seal::row::Primer,
 };
 
-/// A row of a room's window (`doc/storage.md`).
-///
-/// The fields of the stored event stand here one by one: rows are read by the thousand, and a nested value would be read
-/// twice.
-#[derive(Serialize, Deserialize)]
+/// A row of a room's window.
 pub(super) struct Row {
-    #[serde(rename = "i")]
     id: OwnedEventId,
-    #[serde(rename = "t")]
     text: String,
-    #[serde(rename = "v", default, skip_serializing_if = "std::ops::Not::not")]
     verbatim: bool,
     /// The transaction id, so that a retry after a crash is recognised.
-    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     transaction: Option<String>,
     /// The device that sent it.
-    #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
     device: Option<OwnedDeviceId>,
     /// The state event it replaced: clients are shown the difference, and it dies with the row.
-    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub(super) replaced: Option<StoredEvent>,
     /// Of an event in a thread: what will be left of the thread's root.
+    root: Option<StoredRoot>,
+}
+
+/// The first byte of a stored row (`doc/storage.md`).
+const VERSION: u8 = 2;
+/// Stands between the parts of a stored row: texts of events, which are JSON, hold none.
+const BREAK: u8 = 0;
+
+/// What stands in a stored row before the texts of its events. They follow as they are, because within JSON every quote in
+/// them would be escaped, and rows are read by the thousand.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    #[serde(rename = "i")]
+    id: OwnedEventId,
+    #[serde(rename = "v", default, skip_serializing_if = "std::ops::Not::not")]
+    verbatim: bool,
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    transaction: Option<String>,
+    #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
+    device: Option<OwnedDeviceId>,
+    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+    replaced: Option<Replaced>,
     #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
     root: Option<StoredRoot>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Replaced {
+    #[serde(rename = "i")]
+    id: OwnedEventId,
+    #[serde(rename = "v", default, skip_serializing_if = "std::ops::Not::not")]
+    verbatim: bool,
 }
 
 /// What was read of a room so far, while it opens: each is in memory once.
@@ -123,11 +144,40 @@ impl Row {
     }
 
     pub(super) fn encode(&self) -> Result<Vec<u8>, Error> {
-        serde_json::to_vec(self).map_err(|_| Error::Malformed)
+        let replaced = self.replaced.as_ref();
+        let head = Head {
+            id: self.id.clone(),
+            verbatim: self.verbatim,
+            transaction: self.transaction.clone(),
+            device: self.device.clone(),
+            replaced: replaced.map(|event| Replaced { id: event.id.clone(), verbatim: event.verbatim }),
+            root: self.root.clone(),
+        };
+        let mut bytes = vec![VERSION];
+        serde_json::to_writer(&mut bytes, &head).map_err(|_| Error::Malformed)?;
+        for text in iter::once(&self.text).chain(replaced.map(|event| &event.text)) {
+            bytes.push(BREAK);
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        Ok(bytes)
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        serde_json::from_slice(bytes).map_err(|_| Error::Malformed)
+        let Some((&VERSION, rest)) = bytes.split_first() else { return Err(Error::Malformed) };
+        let rest = str::from_utf8(rest).map_err(|_| Error::Malformed)?;
+        let mut parts = rest.split(char::from(BREAK));
+        let mut next = || parts.next().ok_or(Error::Malformed);
+        let head: Head = serde_json::from_str(next()?).map_err(|_| Error::Malformed)?;
+        let text = next()?.to_owned();
+        let replaced = match head.replaced {
+            Some(Replaced { id, verbatim }) => Some(StoredEvent { id, verbatim, text: next()?.to_owned() }),
+            None => None,
+        };
+        let Head { id, verbatim, transaction, device, root, replaced: _ } = head;
+        if parts.next().is_some() {
+            return Err(Error::Malformed);
+        }
+        Ok(Self { id, text, verbatim, transaction, device, replaced, root })
     }
 
     /// The event.
@@ -189,21 +239,56 @@ pub(super) fn primer(event: &Event, ledger: &RoomLedger) -> Primer {
     for (id, _) in ledger.roster.iter().take(SENDERS) {
         structure.push_str(&id.to_string());
     }
-    structure.push_str(r#"{"i":"$","t":"{\"auth_events\":"#);
+    structure.push_str(r#"{"i":"$","x":"m","d":""}{"auth_events":"#);
     let auth: Vec<&str> = event.auth_events().iter().map(|id| id.as_str()).collect();
-    structure.push_str(&serde_json::to_string(&serde_json::to_string(&auth).unwrap_or_default()).unwrap_or_default());
-    structure.push_str(r#",\"content\":{\"algorithm\":\"m.megolm.v1.aes-sha2\",\"ciphertext\":\"AwgA\",\"device_id\":\"\",\"sender_key\":\"\",\"session_id\":\"\"},\"depth\":"#);
-    structure
-        .push_str(r#",\"hashes\":{\"sha256\":\"\"},\"origin_server_ts\":1,\"prev_events\":[\"$\"],\"room_id\":\""#);
+    structure.push_str(&serde_json::to_string(&auth).unwrap_or_default());
+    structure.push_str(r#","content":{"algorithm":"m.megolm.v1.aes-sha2","ciphertext":"AwgA","device_id":"","sender_key":"","session_id":""},"depth":"#);
+    structure.push_str(r#","hashes":{"sha256":""},"origin_server_ts":1,"prev_events":["$"],"room_id":""#);
     structure.push_str(ledger.id.as_str());
-    structure.push_str(r#"\",\"sender\":\""#);
+    structure.push_str(r#"","sender":""#);
     let sender = ledger.roster.id(event.sender());
     structure.push_str(&sender.map(|id| id.to_string()).unwrap_or_default());
-    structure.push_str(r#"\",\"signatures\":{\""#);
+    structure.push_str(r#"","signatures":{""#);
     structure.push_str(event.sender().server_name().as_str());
-    structure.push_str(r#"\":{\"ed25519:\":\"\"}},\"type\":\"m.room.encrypted\"}","x":"m","d":""#);
+    structure.push_str(r#"":{"ed25519:":""}},"type":"m.room.encrypted"}"#);
     Primer::new(structure.as_bytes())
 }
 
 /// Member ids that a primer lists: the senders of most events of most rooms.
 const SENDERS: usize = 24;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(id: &str, text: &str, verbatim: bool) -> StoredEvent {
+        StoredEvent { id: OwnedEventId::try_from(id).unwrap(), text: text.to_owned(), verbatim }
+    }
+
+    fn row(replaced: Option<StoredEvent>) -> Row {
+        let transaction = Transaction { device: "D".into(), id: "t\"1".to_owned() };
+        Row::new(event("$a", "{\"a\":\"\u{1}x\"}", false), Some(&transaction), replaced, None)
+    }
+
+    #[test]
+    fn rows_have_the_agreed_bytes() {
+        let bytes = row(Some(event("$b", "{}", true))).encode().unwrap();
+        let expected =
+            b"\x02{\"i\":\"$a\",\"x\":\"t\\\"1\",\"d\":\"D\",\"r\":{\"i\":\"$b\",\"v\":true}}\0{\"a\":\"\x01x\"}\0{}";
+        assert_eq!(String::from_utf8_lossy(&bytes), String::from_utf8_lossy(expected));
+        assert_eq!(Row::decode(&bytes).unwrap().encode().unwrap(), bytes);
+    }
+
+    #[test]
+    fn what_is_no_row_is_refused() {
+        let plain = row(None).encode().unwrap();
+        assert!(Row::decode(&plain).is_ok());
+        let replacing = row(Some(event("$b", "{}", false))).encode().unwrap();
+        let without = replacing.strip_suffix(b"\0{}").unwrap();
+        let more = [&plain[..], b"\0{}"].concat();
+        let old = plain[1..].to_vec();
+        for bad in [without, &more, &old, b"", b"\x02", b"\x02{}\0{}"] {
+            assert!(Row::decode(bad).is_err());
+        }
+    }
+}
