@@ -40,8 +40,8 @@ fn stored(sealed: &Sealed) -> HashMap<Address, Vec<u8>> {
 fn rows_have_the_agreed_bytes() {
     golden::check("row-v1-raw", &seal(0, b"agreed", &Primer::empty()).rows[0].1);
     let primer = Primer::new(br#"{"content":{"algorithm":"m.megolm.v1.aes-sha2"},"type":"m.room.encrypted"}"#);
-    let plain = br#"{"content":{"algorithm":"m.megolm.v1.aes-sha2","x":1},"type":"m.room.encrypted"}"#;
-    golden::check("row-v1-primed", &seal(3, plain, &primer).rows[0].1);
+    let plain = br#"{"content":{"algorithm":"m.megolm.v1.aes-sha2","x":1},"type":"m.room.encrypted"}"#.repeat(13);
+    golden::check("row-v1-primed", &seal(3, &plain, &primer).rows[0].1);
     golden::check("row-v1-address", &[key().address(0).0, key().address(1).0, key().address(u64::MAX).0].concat());
 }
 
@@ -157,6 +157,19 @@ fn an_ordinary_encrypted_event_fits_the_smallest_row() {
     let plain = event(&"Aq7+z/0Kb".repeat(60));
     let primer = Primer::new(event("").as_bytes());
     assert_eq!(seal(0, plain.as_bytes(), &primer).rows[0].1.len(), SMALLEST);
+}
+
+#[test]
+fn no_more_is_compressed_than_the_smallest_row_needs() {
+    let letters = |length| -> Vec<u8> { noise(length).iter().map(|byte| b'a' + byte % 32).collect() };
+    let fits = letters(SMALL_BODY);
+    assert_eq!(pack(&fits, &Primer::empty()), None);
+    let primer = Primer::new(&letters(600));
+    let light = letters(SMALL_BODY + 200);
+    assert_eq!(pack(&light, &primer), compress(&light, &primer, LIGHT_LEVEL));
+    for heavy in [letters(SMALL_BODY + 200), letters(MOST_LIGHT + 1)] {
+        assert_eq!(pack(&heavy, &Primer::empty()), compress(&heavy, &Primer::empty(), LEVEL));
+    }
 }
 
 #[test]
