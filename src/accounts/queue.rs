@@ -143,7 +143,9 @@ impl Queue {
     /// Drops the messages at places of which `stays` says no.
     pub(super) fn retain(&mut self, stays: impl Fn(Position) -> bool) {
         let gone: Vec<_> = self.waiting.keys().filter(|(_, at)| !stays(*at)).cloned().collect();
-        gone.into_iter().for_each(|place| self.remove(&place));
+        for place in gone {
+            self.remove(&place);
+        }
     }
 
     fn remove(&mut self, place: &(OwnedDeviceId, Position)) {
@@ -160,7 +162,9 @@ impl Queue {
     pub(super) fn drop_until(&mut self, device: &OwnedDeviceId, to: Position) {
         let range = (device.clone(), Position::START)..=(device.clone(), to);
         let gone: Vec<_> = self.waiting.range(range).map(|(place, _)| place.clone()).collect();
-        gone.into_iter().for_each(|place| self.remove(&place));
+        for place in gone {
+            self.remove(&place);
+        }
     }
 }
 

@@ -193,13 +193,13 @@ mod tests {
         for kept in [None, Some(false)] {
             let (clock, keeper) = keeper(kept);
             assert!(!look(&keeper).trusted && keeper.doubt() == STEADY);
-            clock.advance(STEADY - HOUR);
+            clock.advance(STEADY.saturating_sub(HOUR));
             assert!(!look(&keeper).trusted && keeper.doubt() == HOUR);
             clock.set_wall(clock.now().after(2 * HOUR));
             assert!(!look(&keeper).trusted);
             clock.advance(HOUR);
             assert!(!look(&keeper).trusted, "it was set meanwhile");
-            clock.advance(STEADY - HOUR);
+            clock.advance(STEADY.saturating_sub(HOUR));
             assert!(facts(look(&keeper)) == (clock.now(), clock.now(), true));
             assert_eq!(keeper.doubt(), Duration::ZERO);
         }

@@ -339,7 +339,7 @@ fn unsynced() -> WriteOptions {
 fn sorted_files(directory: &Path) -> Result<Vec<String>, Error> {
     let names = std::fs::read_dir(directory).map_err(|_| Error::Io)?;
     let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    Ok(names.filter(|name| name.ends_with(".sst")).collect())
+    Ok(names.filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "sst")).collect())
 }
 
 /// The name of a partition's family: class code and serial, as in `3-17`.

@@ -208,6 +208,11 @@ impl Stage {
         let engine = &self.engine;
         let open = |name: &str| engine.accounts.open(&user(name)).ok_or_else(|| format!("{name} is not open"));
         match step {
+            Step::Generation { .. } => engine.renew().await,
+            Step::Month => {
+                self.machine.clock.advance(MONTH);
+                engine.keeper.tick().await;
+            }
             Step::Rewrite { .. } => engine.rewrite_redacted().await,
             Step::Erase { room, by, who } => {
                 let room = reach(engine, *room, &open(by)?).await?;
@@ -228,6 +233,11 @@ impl Stage {
         Ok(())
     }
 
+    async fn log_in(&self, name: &str, device: NewDevice) -> Result<Vec<String>, String> {
+        let password = SecretText::new(self.ghost.accounts[name].password.clone());
+        self.engine.accounts.login(name, password, device).await.map(|device| durable(&device)).map_err(text)
+    }
+
     async fn perform(&mut self, step: &Step) -> Result<Vec<String>, String> {
         let engine = Arc::clone(&self.engine);
         let (accounts, rooms) = (&engine.accounts, &engine.rooms);
@@ -241,14 +251,11 @@ impl Stage {
             }
             Step::Login { name, refresh } => {
                 let device = NewDevice { refresh: *refresh, name: Some("phone".to_owned()), id: None };
-                let password = SecretText::new(self.ghost.accounts[name].password.clone());
-                return accounts.login(name, password, device).await.map(|device| durable(&device)).map_err(text);
+                return self.log_in(name, device).await;
             }
             Step::Relogin { name, token } => {
                 let id = Some(session(&engine, token).await?.device);
-                let password = SecretText::new(self.ghost.accounts[name].password.clone());
-                let device = NewDevice { id, ..NewDevice::default() };
-                return accounts.login(name, password, device).await.map(|device| durable(&device)).map_err(text);
+                return self.log_in(name, NewDevice { id, ..NewDevice::default() }).await;
             }
             Step::Logout { token, by, .. } => {
                 let session = session(&engine, token).await?;
@@ -281,11 +288,8 @@ impl Stage {
                 let change = VaultChange::AccountData("org.proof.secret".to_owned(), Some(value));
                 open(name)?.vault.change(&engine.journals, |_| vec![change]).await.map_err(text)?;
             }
-            Step::Generation { .. } => engine.renew().await,
-            Step::Rewrite { .. } | Step::Erase { .. } | Step::Shred { .. } => self.forget(step).await?,
-            Step::Month => {
-                self.machine.clock.advance(MONTH);
-                engine.keeper.tick().await;
+            Step::Generation { .. } | Step::Month | Step::Rewrite { .. } | Step::Erase { .. } | Step::Shred { .. } => {
+                self.forget(step).await?;
             }
             Step::Deactivate { name, erase, .. } => engine.deactivate(&user(name), *erase).await.map_err(text)?,
             Step::Wake { name } => drop(self.come(name).await?),

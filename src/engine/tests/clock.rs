@@ -129,7 +129,7 @@ impl Trial {
         let mut doubted = Duration::ZERO;
         while passed < stretch.long {
             self.look(stretch).await;
-            let step = (6 * HOUR).min(stretch.long - passed);
+            let step = (6 * HOUR).min(stretch.long.saturating_sub(passed));
             passed += step;
             self.now = self.now.after(step);
             clock.advance(step);

@@ -65,7 +65,7 @@ fn live(epochs: &Epochs, class: Class) -> Vec<u32> {
     epochs.live(class).into_iter().map(|partition| partition.serial).collect()
 }
 
-async fn fresh(epochs: &Epochs, clock: &Arc<ManualClock>) -> Epochs {
+fn fresh(epochs: &Epochs, clock: &Arc<ManualClock>) -> Epochs {
     let (slots, store) = (epochs.slots.clone(), epochs.store.clone());
     Epochs::new(slots, store, clock.clone(), epochs.random.clone())
 }
@@ -81,14 +81,14 @@ async fn an_untrusted_clock_opens_one_epoch_and_its_end_is_set_later() {
         clock.set_wall(wall);
         for _ in 0..3 {
             // However often it starts.
-            let epochs = fresh(&before, &clock).await;
+            let epochs = fresh(&before, &clock);
             epochs.open_ahead(&[Class::Month]).await.unwrap();
             let partition = epochs.current(Class::Month).await.unwrap();
             assert_eq!((partition.serial, live(&epochs, Class::Month)), (3, vec![3, 2, 1]));
             assert!(!epochs.ends().contains_key(&partition) && !epochs.moment().trusted);
             clock.advance(Duration::from_millis(3 * HOUR));
         }
-        let epochs = fresh(&before, &clock).await;
+        let epochs = fresh(&before, &clock);
         let partition = epochs.current(Class::Month).await.unwrap();
         // Ten days later somebody sets it right.
         let later = START.after(Duration::from_millis(10 * 24 * HOUR));

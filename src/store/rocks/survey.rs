@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use rocksdb::{ColumnFamilyDescriptor, IteratorMode, Options, properties};
+use rocksdb::{ColumnFamilyDescriptor, IteratorMode, properties};
 
 use super::{Cache, Database, Dead, MARKER, database_options, fact, family_options, partition_of, uncached};
 use crate::store::{Address, Error, Instance, Partition};
@@ -79,7 +79,7 @@ impl Survey {
 }
 
 fn open(path: &Path) -> Result<(Database, Vec<Partition>), Error> {
-    let mut options: Options = database_options();
+    let mut options = database_options()?;
     options.create_if_missing(false);
     options.create_missing_column_families(false);
     let names = Database::list_cf(&options, path).map_err(fact)?;
