@@ -10,6 +10,7 @@ mod delayed;
 mod doctor;
 mod e2ee;
 mod expiry;
+mod forget;
 mod http;
 mod http2;
 mod layers;
