@@ -29,7 +29,7 @@ schema: build-ci
 
 # Trials of a real process; see README.md, "Trials".
 TRIALS = $(CARGO_TARGET_DIR)/ci/trials --binary $(CARGO_TARGET_DIR)/ci/lethe
-.PHONY: crash canaries build-trials
+.PHONY: crash canaries build-trials build-unsealed
 build-trials:
 	$(CARGO) build --locked -j2 --profile ci --package lethe --package trials
 crash: build-trials
@@ -37,9 +37,12 @@ crash: build-trials
 	command -v strace >/dev/null || apt-get install -y -qq strace || sudo apt-get install -y -qq strace
 	$(TRIALS) trace --writes 50
 	LETHE_PROOF_RUNS=100 $(CARGO) test --locked -j2 --lib engine::proof
-canaries: build-trials
-	RUSTFLAGS="--cfg lethe_unsealed" $(CARGO) build --locked -j2 --profile ci --package lethe --target-dir $(CARGO_TARGET_DIR)-unsealed
-	$(TRIALS) canaries --unsealed $(CARGO_TARGET_DIR)-unsealed/ci/lethe
+canaries: build-trials build-unsealed
+	$(TRIALS) canaries --unsealed $(UNSEALED)
+# A build that seals nothing: what the canaries and the cost of sealing are compared with.
+UNSEALED = $(CARGO_TARGET_DIR)-unsealed/ci/lethe
+build-unsealed:
+	RUSTFLAGS='--cfg lethe_unsealed --cfg poly1305_backend="soft"' $(CARGO) build --locked -j2 --profile ci --package lethe --target-dir $(CARGO_TARGET_DIR)-unsealed
 
 # Every way in which a clock can be wrong, and what comes of it; see README.md, "Trials".
 .PHONY: clock
@@ -55,11 +58,23 @@ fuzz:
 fuzz-seeded:
 	tools/fuzz.sh seeded $(or $(SECONDS),300) $(TARGETS)
 
+# Whoever takes the disk finds nothing of what has died; see README.md, "Trials".
+.PHONY: forget
+forget:
+	tools/forget.sh $(or $(CANARIES),10000)
+
 # Figures beside their budgets; see README.md, "Budgets". LIMIT=<binary of limit> adds ratios, SYNAPSE=<python> compares.
 .PHONY: budgets
 budgets:
 	$(CARGO) build --locked -j2 --profile ci --package lethe --package bench
 	$(CARGO_TARGET_DIR)/ci/bench --binary $(CARGO_TARGET_DIR)/ci/lethe $(if $(LIMIT),--limit $(LIMIT)) $(if $(SYNAPSE),--synapse $(SYNAPSE))
+
+# Instructions of a send and of a first sync, sealed and not; needs valgrind.
+.PHONY: overhead
+overhead: build-unsealed
+	command -v valgrind >/dev/null || apt-get install -y -qq valgrind || sudo apt-get install -y -qq valgrind
+	$(CARGO) build --locked -j2 --profile ci --package lethe --package bench
+	$(CARGO_TARGET_DIR)/ci/bench --binary $(CARGO_TARGET_DIR)/ci/lethe --unsealed $(UNSEALED)
 
 # The Matrix project's suite for homeservers; see tests/complement/README.md. RUN is the output of `go test -json`.
 .PHONY: complement-image complement-diff

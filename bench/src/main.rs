@@ -9,6 +9,7 @@ mod http;
 mod limit;
 mod memory;
 mod offline;
+mod overhead;
 mod phases;
 mod server;
 mod user;
@@ -29,6 +30,9 @@ struct Arguments {
     /// A Python with Synapse installed, to measure beside Lethe.
     #[arg(long)]
     synapse: Option<PathBuf>,
+    /// A binary built with `--cfg lethe_unsealed`: counts what sealing costs beside it, and nothing else. Needs valgrind.
+    #[arg(long)]
+    unsealed: Option<PathBuf>,
     /// Seconds each load lasts.
     #[arg(long, default_value_t = 3)]
     seconds: u64,

@@ -4,6 +4,7 @@ mod delivery;
 mod login;
 mod opening;
 mod sends;
+pub(crate) use opening::{first_sync, many_rooms};
 pub(crate) use sends::{Field, Spot};
 mod synapse;
 
@@ -13,7 +14,7 @@ use crate::{
     Arguments,
     figures::{Samples, at_most, judge, micros, section, show, sum, time},
     limit::Limit,
-    memory, offline,
+    memory, offline, overhead,
     server::{Server, Settings},
 };
 
@@ -24,6 +25,10 @@ pub(crate) const ROOMS: usize = 64;
 pub(crate) async fn run(arguments: &Arguments) {
     let limit = Limit::new(arguments.limit.as_deref(), arguments.seconds);
     machine();
+    if let Some(unsealed) = arguments.unsealed.as_deref() {
+        overhead::run(&arguments.binary, unsealed).await;
+        return sum();
+    }
     if arguments.wants("rows") {
         rows();
     }

@@ -47,6 +47,21 @@ impl Server {
         Self { child: None, words: words.into(), address, directory }
     }
 
+    /// The same server under valgrind, which counts its instructions.
+    pub(crate) fn counted(mut self) -> Self {
+        assert!(self.child.is_none(), "it runs");
+        let counter = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"].map(str::to_owned);
+        self.words.splice(0..0, counter);
+        self
+    }
+
+    /// The instructions of a counted server's last run, which must have ended.
+    pub(crate) fn instructions(&self) -> f64 {
+        let log = self.log();
+        let count = log.rsplit("Collected :").next().and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+        count.unwrap_or_else(|| panic!("valgrind counted nothing: {log}"))
+    }
+
     /// Any other server, made of a directory and an address.
     pub(crate) fn other(prepare: impl FnOnce(&Path, SocketAddr) -> Vec<String>) -> Self {
         let (directory, address) = scratch();

@@ -9,7 +9,7 @@ mod acts;
 mod capture;
 mod garden;
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use lethe::seizure::{Credential, rob};
 
@@ -107,8 +107,13 @@ impl Trial {
         let (first, last) = (&self.captures[0], &self.captures[self.captures.len() - 1]);
         let died: Vec<_> = first.partitions.difference(&last.partitions).collect();
         assert!(!died.is_empty(), "partitions have died");
-        let raw = std::env::var_os("LETHE_FORGET_DEVICE").map(PathBuf::from);
-        let raw = raw.map_or_else(|| last.files.clone(), |device| vec![std::fs::read(device).expect("a device")]);
+        let raw = match std::env::var_os("LETHE_FORGET_DEVICE") {
+            Some(device) => {
+                rustix::fs::sync();
+                vec![std::fs::read(device).expect("the raw bytes of the file system")]
+            }
+            None => last.files.clone(),
+        };
         assert!(self.past_roots.len() > 2, "{} roots were replaced", self.past_roots.len());
         for root in &self.past_roots {
             assert!(!raw.iter().any(|bytes| memchr::memmem::find(bytes, root).is_some()), "an old root key is left");

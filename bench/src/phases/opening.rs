@@ -28,7 +28,7 @@ const WINDOW: usize = 1000;
 
 /// Wall and CPU time of one thing, in microseconds.
 #[derive(Default)]
-pub(super) struct Spent {
+pub(crate) struct Spent {
     wall: Vec<f64>,
     cpu: Vec<f64>,
 }
@@ -85,7 +85,7 @@ pub(super) async fn initial_sync(server: &mut Server) {
 }
 
 /// An account that is in `rooms` rooms, made by four others in turn.
-pub(super) async fn many_rooms(server: &Server, name: &str, rooms: usize) -> User {
+pub(crate) async fn many_rooms(server: &Server, name: &str, rooms: usize) -> User {
     let hub = User::register(server, name).await;
     let mut makers = Vec::new();
     for number in 1..MEMBERS {
@@ -120,7 +120,7 @@ async fn make_talk(server: &Server, maker: &User, guests: Vec<User>, rooms: usiz
 }
 
 /// Classic `/sync` without a token; what it took. The answer's size goes unreported: it is the same every time.
-pub(super) async fn first_sync(server: &Server, user: &User, spent: &mut Spent) {
+pub(crate) async fn first_sync(server: &Server, user: &User, spent: &mut Spent) {
     let filter = escape(r#"{"room":{"timeline":{"limit":20},"state":{"lazy_load_members":true}}}"#);
     let path = format!("/_matrix/client/v3/sync?timeout=0&filter={filter}");
     measured(server, user, "GET", &path, "", spent).await;

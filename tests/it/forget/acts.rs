@@ -21,10 +21,13 @@ pub(super) struct Acts {
     eve: Client,
     /// Somebody who will have himself erased.
     cy: Client,
+    /// Somebody who will close his account.
+    fay: Client,
     room: String,
     /// A room that its only member will leave.
     lonely: String,
     redacted: Vec<String>,
+    delayed: Vec<String>,
     devices: Vec<Client>,
     backup: String,
 }
@@ -43,26 +46,28 @@ impl Acts {
         canaries: u32,
     ) -> Self {
         let mut people = Vec::new();
-        for name in ["al", "bo", "eve", "cy"] {
+        for name in ["al", "bo", "eve", "cy", "fay"] {
             people.push(server.register(name).await);
         }
-        let [al, bo, eve, cy] = <[Client; 4]>::try_from(people).ok().expect("four");
+        let [al, bo, eve, cy, fay] = <[Client; 5]>::try_from(people).ok().expect("five");
         let tablet = server.login(&bo).await;
         let mut devices = Vec::new();
         for _ in 0..share(canaries, 1) {
             devices.push(server.login(&eve).await);
         }
-        for client in [&al, &bo, &eve, &cy, &tablet].into_iter().chain(&devices) {
+        for client in [&al, &bo, &eve, &cy, &fay, &tablet].into_iter().chain(&devices) {
             credentials.push(Credential::Token(client.token.clone()));
         }
-        for client in [&al, &bo, &eve, &cy] {
+        for client in [&al, &bo, &eve, &cy, &fay] {
             let name = client.user_id[1..].split(':').next().expect("a name").to_owned();
             credentials.push(Credential::Password(name, client.password.clone()));
         }
         let room = room_of(&[&al, &bo, &cy]).await;
         let lonely = create(&eve, &json!({})).await;
         let backup = new_backup(&eve).await;
-        let mut acts = Self { canaries, al, bo, tablet, eve, cy, room, lonely, redacted: Vec::new(), devices, backup };
+        let (redacted, delayed) = (Vec::new(), Vec::new());
+        let mut acts =
+            Self { canaries, al, bo, tablet, eve, cy, fay, room, lonely, redacted, delayed, devices, backup };
         acts.plant_messages(garden).await;
         acts.plant_accounts(garden).await;
         acts
@@ -89,6 +94,16 @@ impl Acts {
             // The timeline shows how the topic changed for as long as it lasts.
             let topic = garden.plant("old topic", Some(Death::Epoch));
             self.al.put(&at(&self.room, "state/m.room.topic"), &json!({"topic": topic})).await.ok();
+        }
+        for number in 0..share(self.canaries, 3) {
+            let canary = garden.plant("redacted state", Some(Death::Redaction));
+            let state = at(&self.room, &format!("state/org.trial.state/{number}"));
+            let sent = self.al.put(&state, &json!({ "text": canary })).await.ok();
+            self.redacted.push(sent["event_id"].as_str().expect("an id").to_owned());
+            let canary = garden.plant("delayed event that is cancelled", Some(Death::Generation));
+            let path = format!("send/m.room.message/{canary}?org.matrix.msc4140.delay=80000000");
+            let later = self.al.put(&at(&self.room, &path), &json!({"msgtype": "m.text", "body": canary})).await.ok();
+            self.delayed.push(later["delay_id"].as_str().expect("an id").to_owned());
         }
         let topic = garden.plant("topic", None);
         self.al.put(&at(&self.room, "state/m.room.topic"), &json!({"topic": topic})).await.ok();
@@ -149,6 +164,14 @@ impl Acts {
             self.al.put(&format!("{tags}/u.{tag}"), &json!({})).await.ok();
             self.al.delete(&format!("{tags}/u.{tag}"), &json!({})).await.ok();
         }
+        for _ in 0..share(self.canaries, 2) {
+            self.fay.set_data(&garden.plant("data of an account that ends", Some(Death::AtOnce))).await;
+        }
+        let version = new_backup(&self.bo).await;
+        for session in 0..share(self.canaries, 3) {
+            let canary = garden.plant("key of a deleted backup", Some(Death::AtOnce));
+            back_up(&self.bo, &version, session, &canary).await;
+        }
         for session in 0..share(self.canaries, 5) {
             back_up(eve, &self.backup, session, &garden.plant("backed-up key", None)).await;
         }
@@ -161,6 +184,12 @@ impl Acts {
             let path = at(&self.room, &format!("redact/{}/{number}", encode(event)));
             self.al.put(&path, &json!({})).await.ok();
         }
+        for delayed in self.delayed.drain(..) {
+            let path = format!("/_matrix/client/unstable/org.matrix.msc4140/delayed_events/{delayed}");
+            self.al.post(&path, &json!({"action": "cancel"})).await.ok();
+        }
+        let version = self.bo.get("room_keys/version").await.ok()["version"].as_str().expect("a version").to_owned();
+        self.bo.delete(&format!("room_keys/version/{version}"), &json!({})).await.ok();
         for device in self.devices.drain(..) {
             device.post("logout", &json!({})).await.ok();
             garden.revoked.push(Credential::Token(device.token));
@@ -174,9 +203,11 @@ impl Acts {
             garden.revoked.push(Credential::Password("eve".to_owned(), std::mem::replace(&mut self.eve.password, new)));
             credentials.push(Credential::Password("eve".to_owned(), self.eve.password.clone()));
         }
-        self.cy.post("account/deactivate", &json!({"auth": self.cy.auth(), "erase": true})).await.ok();
+        for (leaver, erase) in [(&self.cy, true), (&self.fay, false)] {
+            leaver.post("account/deactivate", &json!({"auth": leaver.auth(), "erase": erase})).await.ok();
+            garden.revoked.push(Credential::Token(leaver.token.clone()));
+        }
         garden.erased.insert("cy".to_owned());
-        garden.revoked.push(Credential::Token(self.cy.token.clone()));
     }
 
     /// Everybody comes, so that what is theirs is open.
