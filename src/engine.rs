@@ -28,6 +28,7 @@ use std::{
     sync::Arc,
 };
 
+pub use self::upkeep::Pace;
 use ruma::{OwnedServerName, ServerName, UserId, signatures::Ed25519KeyPair};
 use serde_json::Value;
 

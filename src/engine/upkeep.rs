@@ -11,6 +11,8 @@ const ROUND_EVERY: Duration = Duration::from_mins(1);
 const TRUSTED_AFTER: Duration = Duration::from_hours(24);
 /// How often open partitions are merged, which takes the order of writes out of them.
 const MERGE_EVERY: Duration = Duration::from_hours(1);
+/// How long after a start the first generations come: however often a server is started, what was superseded goes.
+const RENEW_FIRST: Duration = Duration::from_hours(1);
 /// How often what was redacted is rewritten: it is to be gone within 15 minutes (DESIGN §8), and a round takes its time.
 const REWRITE_EVERY: Duration = Duration::from_mins(10);
 
@@ -115,7 +117,7 @@ impl Engine {
     }
 
     /// One round: what is due by now.
-    pub(super) async fn round(&self, pace: &mut Pace) {
+    pub async fn round(&self, pace: &mut Pace) {
         let opened = self.open_epochs().await.is_ok();
         if !opened {
             log::error!("the next epochs could not be opened");
@@ -128,7 +130,10 @@ impl Engine {
         if is_due(&mut pace.rewritten, now, REWRITE_EVERY) {
             self.rewrite_redacted().await;
         }
-        if is_due(&mut pace.renewed, now, self.retention.superseded) {
+        // Nobody knows what the process before this one still had to do.
+        let soon = pace.renewed == pace.started;
+        let every = if soon { RENEW_FIRST.min(self.retention.superseded) } else { self.retention.superseded };
+        if is_due(&mut pace.renewed, now, every) {
             if now.saturating_sub(pace.started) >= TRUSTED_AFTER {
                 self.part_with_old().await;
             }
@@ -141,7 +146,7 @@ impl Engine {
 }
 
 /// When what is not done in every round was done last, by the monotonic clock.
-pub(super) struct Pace {
+pub struct Pace {
     started: Duration,
     rewritten: Duration,
     renewed: Duration,

@@ -11,7 +11,11 @@ mod garden;
 
 use std::time::Duration;
 
-use lethe::seizure::{Credential, rob};
+use lethe::{
+    clock::Clock as _,
+    engine::Pace,
+    seizure::{Credential, rob},
+};
 
 use self::{
     acts::Acts,
@@ -34,16 +38,19 @@ struct Trial {
     captures: Vec<Capture>,
     /// The root keys of all captures but the last: none of them may be left anywhere.
     past_roots: Vec<Vec<u8>>,
+    pace: Pace,
 }
 
 impl Trial {
-    /// Takes the disk away for a moment.
+    /// Takes what lies on the disk, as whoever pulls the plug does, and starts again.
     async fn seize(&mut self) {
-        let capture = self.server.off(|directory| Capture::of(&directory.join("data"))).await;
+        let capture = Capture::of(&self.server.directory.path().join("data"));
         let gone = self.captures.last().map(|last| root_keys(&last.sectors)).unwrap_or_default();
         let now = root_keys(&capture.sectors);
         self.past_roots.extend(gone.into_iter().filter(|root| !now.contains(root)));
         self.captures.push(capture);
+        self.server.restart().await;
+        self.pace = Pace::from(self.server.clock.monotonic());
     }
 
     /// What the adversary finds who has every row of every capture, and the newest keys.
@@ -60,7 +67,7 @@ impl Trial {
         while waited < total {
             self.server.clock.advance(step.min(total - waited));
             waited += step;
-            self.server.upkeep().await;
+            self.server.upkeep(&mut self.pace).await;
         }
     }
 }
@@ -69,9 +76,10 @@ impl Trial {
 async fn what_has_died_is_found_by_nobody_and_what_lives_by_the_same_program() {
     let canaries = std::env::var("LETHE_FORGET").ok().and_then(|count| count.parse().ok()).unwrap_or(FEW);
     let server = TestServer::open().await;
+    let pace = Pace::from(server.clock.monotonic());
     let (mut garden, mut credentials) = (Garden::default(), Vec::new());
     let mut acts = Acts::begin(&server, &mut garden, &mut credentials, canaries).await;
-    let mut trial = Trial { server, garden, credentials, captures: Vec::new(), past_roots: Vec::new() };
+    let mut trial = Trial { server, garden, credentials, captures: Vec::new(), past_roots: Vec::new(), pace };
 
     // The control: before anything has died, all of it is found.
     trial.seize().await;

@@ -11,6 +11,7 @@ use lethe::{
     backup,
     clock::{Clock, ManualClock, Timestamp},
     config::Config,
+    engine::Pace,
     random::SeededRandom,
     server::Server,
 };
@@ -78,25 +79,18 @@ impl TestServer {
 
     /// Stops the server in order and starts it again on the same files. Clients find it again.
     pub(crate) async fn restart(&mut self) {
-        self.off(|_| ()).await;
-    }
-
-    /// Stops the server in order, looks at its files, and starts it again on them.
-    pub(crate) async fn off<T>(&mut self, look: impl FnOnce(&Path) -> T) -> T {
         self.server.take().expect("it runs").stop().await;
-        let seen = look(self.directory.path());
         self.starts += 1;
         let server = launch(&self.toml, self.directory.path(), &self.clock, self.starts).await;
         *self.address.lock().expect("no panic") = server.addresses()[0];
         self.server = Some(server);
-        seen
     }
 
-    /// One round of the upkeep that is due now.
-    pub(crate) async fn upkeep(&self) {
+    /// The upkeep that is due now.
+    pub(crate) async fn upkeep(&self, pace: &mut Pace) {
         let engine = &self.server().services().engine;
-        engine.open_epochs().await.expect("epochs open");
-        engine.renew().await;
+        engine.keeper.tick().await;
+        engine.round(pace).await;
     }
 
     /// Stops the server in order and keeps its files.
