@@ -45,5 +45,5 @@ export async function people({ alice, bob }) {
   await bob.get(`user/${seg(alice.user)}/filter/${seg(id)}`, "403 M_FORBIDDEN");
 
   await bob.post(`users/${seg(alice.user)}/report`, { reason: "of the story" });
-  await bob.post(`users/${seg("@nobody:localhost")}/report`, { reason: "of the story" });
+  await bob.post(`users/${seg("@nobody:localhost")}/report`, { reason: "of the story" }, "404 M_NOT_FOUND");
 }

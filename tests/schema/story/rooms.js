@@ -22,7 +22,8 @@ export async function rooms(cast) {
   await alice.put(`${own}/account_data/m.fully_read`, {}, "405 M_BAD_JSON");
   await carol.get(`/_matrix/client/v1/mutual_rooms?user_id=${seg(alice.user)}`);
   await carol.get(`/_matrix/client/v1/mutual_rooms?user_id=${seg(carol.user)}`, "400 M_INVALID_PARAM");
-  await carol.post(`rooms/${seg(cast.room)}/report`, { reason: "of the story" });
+  await alice.post(`rooms/${seg(cast.room)}/report`, { reason: "of the story" });
+  await carol.post(`rooms/${seg(cast.room)}/report`, { reason: "of the story" }, "404 M_NOT_FOUND");
   await carol.post("rooms/!none:localhost/report", { reason: "of the story" }, "404 M_NOT_FOUND");
   await upgrade(cast);
 }
