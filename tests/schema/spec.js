@@ -39,6 +39,9 @@ const SECOND = {
  */
 const NULLABLE = { getJoinedMembersByRoom: { within: "joined", fields: ["avatar_url"] } };
 
+/** Answers that are an empty object where a server has nothing of the kind, and what it is read as. */
+const NOTHING = { getTurnServer: { username: "", password: "", uris: [], ttl: 0 } };
+
 export class Spec {
   constructor(directory) {
     this.documents = new Map();
@@ -197,8 +200,11 @@ function mend(value) {
   Object.values(value).forEach(mend);
 }
 
-/** The recorded answer without the fields that may be null and are. */
+/** The recorded answer without the fields that may be null and are, and with those that stand for nothing. */
 function filled({ id }, recorded) {
+  if (id in NOTHING && recorded.status === 200 && JSON.stringify(recorded.body) === "{}") {
+    return { ...recorded, body: NOTHING[id] };
+  }
   const { within, fields } = NULLABLE[id] ?? {};
   const items = Object.entries(recorded.body?.[within] ?? {});
   if (items.length === 0) return recorded;

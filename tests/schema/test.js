@@ -53,6 +53,9 @@ test("what is not as it says is seen", () => {
   assert.deepEqual(member({ display_name: "", avatar_url: null }), []);
   assert.notDeepEqual(member({ display_name: null, avatar_url: null }), []);
   assert.notDeepEqual(member({ avatar_url: "" }), []);
+  const turn = (body) => answer("GET", "/_matrix/client/v3/voip/turnServer", 200, body);
+  assert.deepEqual(turn({}), []);
+  assert.notDeepEqual(turn({ uris: [] }), []);
   const download = (headers) => answer("GET", "/_matrix/client/v1/media/download/a/b", 200, undefined, headers);
   assert.deepEqual(download({ "content-type": "text/plain", "content-disposition": "inline" }), []);
   assert.notDeepEqual(download({ "content-type": "text/plain" }), []);
