@@ -80,9 +80,10 @@ impl Acts {
             let by = [&self.al, &self.bo][number as usize % 2];
             put(by, &self.room, "m.room.encrypted", &canary, &content).await;
         }
-        for _ in 0..share(self.canaries, 10) {
+        for number in 0..share(self.canaries, 10) {
             let canary = garden.plant("redacted message", Some(Death::Redaction));
-            self.redacted.push(say(&self.al, &self.room, &canary).await);
+            let content = json!({"msgtype": "m.text", "body": canary});
+            self.redacted.push(put(&self.al, &self.room, "m.room.message", &format!("r{number}"), &content).await);
         }
         for _ in 0..share(self.canaries, 3) {
             let canary = garden.plant("what an erased person said", Some(Death::Redaction));
