@@ -161,11 +161,14 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_accepted_leaves_room_for_every_lifetime(
-            hours in (1_u64..10_000, 1_u64..10_000, 1_u64..10_000),
-            own in 1_u64..10_000,
+            mut hours in [1_u64..10_000, 1_u64..10_000, 1_u64..10_000, 1_u64..10_000],
+            longer in any::<bool>(),
         ) {
+            hours.sort_unstable();
+            let [min, one, other, max] = hours;
+            let (default, own) = if longer { (one, other) } else { (other, one) };
             let retention = Retention {
-                min: Lifetime::hours(hours.0), default: Lifetime::hours(hours.1), max: Lifetime::hours(hours.2),
+                min: Lifetime::hours(min), default: Lifetime::hours(default), max: Lifetime::hours(max),
                 rooms: room(Lifetime::hours(own)), to_device: Lifetime::Forever, ..Retention::default()
             };
             prop_assume!(retention.contradiction(Span::days(90)).is_none());

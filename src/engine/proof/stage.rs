@@ -100,7 +100,9 @@ impl Stage {
         let (mut old, mut new) = (self.ghost.clone(), self.ghost.clone());
         old.miss(step);
         let acknowledged = outcome.is_ok() && !upkeep;
-        new.apply(step, outcome.unwrap_or_default(), !acknowledged);
+        // What an account's end owes to rooms may still be owed when it is answered (keys.md §2, "account delete").
+        let owes = matches!(step, Step::Deactivate { .. });
+        new.apply(step, outcome.unwrap_or_default(), !acknowledged || owes);
         let as_new = oracle::check(&self.machine, &new).await;
         if as_new.is_ok() {
             self.ghost = new;
