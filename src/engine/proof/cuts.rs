@@ -145,9 +145,8 @@ async fn a_public_room_ends_with_its_last_member_also_after_a_cut() {
         let mut copy = stage.copy(cut).await;
         copy.come("al").await.unwrap();
         let ended = copy.attempt(&end, Some(cut)).await.unwrap();
-        if ended == End::New {
+        if copy.ghost.limbo.contains_key(&label) {
             waited += 1;
-            assert!(copy.ghost.limbo.contains_key(&label));
             copy.play(Step::Wake { name: s("bo") }).await;
             copy.play(Step::Generation { awake: vec![s("bo")] }).await;
             assert!(copy.ghost.dead.contains(&said));
