@@ -138,7 +138,7 @@ fn put(
             let length = fs::metadata(stage.join(&path))?.len();
             // Sorted files are never written again; the others are small and the backup's own.
             let (file, is_link) = take(stage, places, &path, length, true)?;
-            linked += usize::from(is_link);
+            linked += usize::from(is_link && path.extension().is_some_and(|end| end == "sst"));
             listed.push(file);
         }
     }
