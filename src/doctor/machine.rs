@@ -5,7 +5,12 @@ use std::{fs, path::PathBuf};
 use tokio::net::UnixStream;
 
 use super::{Finding, Report, settings::in_container};
-use crate::{admin, config::Config, ground::process};
+use crate::{
+    admin,
+    clock::{Clock, SystemClock},
+    config::Config,
+    ground::process,
+};
 
 /// Files that are open beside connections: the databases' and what else a process has.
 const OTHER_FILES: u64 = 1024;
@@ -87,7 +92,7 @@ fn host_name(host: &str, server: &str) -> Finding {
 
 fn clock(report: &mut Report) {
     let check = "machine.clock";
-    report.add(match kernel::clock_is_synchronised() {
+    report.add(match SystemClock::new().is_synchronised() {
         Some(true) => Finding::fine(check, "the clock is synchronised"),
         Some(false) => Finding::warning(
             check,

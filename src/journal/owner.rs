@@ -156,6 +156,8 @@ impl<L: Ledger> Owner<L> {
         let Some((keep, entries)) = Keep::load(journals, &value, &identity.key)? else { return Ok(None) };
         let mut records: Vec<WindowRecord> = Vec::new();
         let mut next_serial = 1;
+        // What a process before this one superseded lies there still.
+        let dirty = entries.len() > 1;
         for entry in entries {
             replay(&entry, &mut ledger, &mut records, &mut next_serial)?;
         }
@@ -166,7 +168,7 @@ impl<L: Ledger> Owner<L> {
         records.iter_mut().filter(|record| record.serial < first).for_each(|record| record.closed = true);
         let mut windows: Vec<_> = records.into_iter().filter_map(|record| open_window(journals, record)).collect();
         windows.shrink_to_fit();
-        let (arranged, dirty, ahead, stopped) = (0, false, false, false);
+        let (arranged, ahead, stopped) = (0, false, false);
         Ok(Some(Self { identity, ledger, keep, windows, next_serial, arranged, dirty, ahead, stopped }))
     }
 

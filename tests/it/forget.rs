@@ -65,7 +65,7 @@ impl Trial {
     async fn wait(&mut self, total: Duration, step: Duration) {
         let mut waited = Duration::ZERO;
         while waited < total {
-            self.server.clock.advance(step.min(total - waited));
+            self.server.clock.advance(step.min(total.saturating_sub(waited)));
             waited += step;
             self.server.upkeep(&mut self.pace).await;
         }

@@ -59,8 +59,8 @@ impl Acts {
             credentials.push(Credential::Token(client.token.clone()));
         }
         for client in [&al, &bo, &eve, &cy, &fay] {
-            let name = client.user_id[1..].split(':').next().expect("a name").to_owned();
-            credentials.push(Credential::Password(name, client.password.clone()));
+            let name = client.user_id.trim_start_matches('@').trim_end_matches(":localhost");
+            credentials.push(Credential::Password(name.to_owned(), client.password.clone()));
         }
         let room = room_of(&[&al, &bo, &cy]).await;
         let lonely = create(&eve, &json!({})).await;
