@@ -115,6 +115,27 @@ impl Windows {
     fn wants(&self, serial: u32) -> bool {
         serial <= self.up_to || self.chosen.contains(&serial)
     }
+
+    /// Takes windows in, up to [`MOST_ENTRIES`], and if `at_least_one`, a first one of whatever length. The keys all of
+    /// whose `places` are wanted then.
+    fn choose<K>(
+        &mut self,
+        places: Vec<(BTreeSet<u32>, K)>,
+        lengths: &BTreeMap<u32, usize>,
+        at_least_one: bool,
+    ) -> Vec<K> {
+        let (mut entries, mut done) = (0, Vec::new());
+        for (place, key) in places {
+            let fresh = place.iter().filter(|serial| !self.wants(**serial)).filter_map(|serial| lengths.get(serial));
+            let more: usize = fresh.sum();
+            if more == 0 || entries + more <= MOST_ENTRIES || (at_least_one && done.is_empty()) {
+                entries += more;
+                self.chosen.extend(place);
+                done.push(key);
+            }
+        }
+        done
+    }
 }
 
 impl Portion {
@@ -139,16 +160,28 @@ impl Portion {
         }
         let mut places: Vec<(BTreeSet<u32>, EventKey)> = places.into_iter().map(|(key, place)| (place, key)).collect();
         places.sort_unstable();
-        let mut entries = 0;
-        for (place, key) in places {
-            let fresh = place.iter().filter(|serial| !windows.wants(**serial)).filter_map(|serial| lengths.get(serial));
-            let more: usize = fresh.sum();
-            if done.is_empty() || entries + more <= MOST_ENTRIES {
-                entries += more;
-                windows.chosen.extend(place);
-                done.extend(marked.get(&key).map(|id| (*id).clone()));
-            }
+        for key in windows.choose(places, &lengths, done.is_empty()) {
+            done.extend(marked.get(&key).map(|id| (*id).clone()));
         }
         Self { windows, done }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_that_is_rewritten_is_rewritten_for_all_of_its_marks() {
+        let lengths = BTreeMap::from([(1, MOST_ENTRIES + 1), (2, MOST_ENTRIES - 1), (3, 1), (4, 1)]);
+        let place = |serials: &[u32]| serials.iter().copied().collect::<BTreeSet<u32>>();
+        let long = (0..9).map(|key| (place(&[1]), key)).collect();
+        let mut windows = Windows::default();
+        assert_eq!(windows.choose(long, &lengths, true).len(), 9, "a long window at once, whatever its length");
+        let several = vec![(place(&[2]), 0), (place(&[2]), 1), (place(&[2, 3]), 2), (place(&[3]), 3), (place(&[4]), 4)];
+        let mut windows = Windows::default();
+        assert_eq!(windows.choose(several, &lengths, true), [0, 1, 2, 3], "no more entries than the bound");
+        assert!(windows.wants(3) && !windows.wants(4) && !windows.wants(1));
+        assert!(Windows::default().choose(vec![(place(&[1]), 0)], &lengths, false).is_empty(), "others go first");
     }
 }
