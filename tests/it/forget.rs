@@ -115,21 +115,27 @@ impl Trial {
         let (first, last) = (&self.captures[0], &self.captures[self.captures.len() - 1]);
         let died: Vec<_> = first.partitions.difference(&last.partitions).collect();
         assert!(!died.is_empty(), "partitions have died");
-        let raw = match std::env::var_os("LETHE_FORGET_DEVICE") {
-            Some(device) => {
-                rustix::fs::sync();
-                vec![std::fs::read(device).expect("the raw bytes of the file system")]
+        // The start after the last capture has replaced its root key as well, and upkeep may do so meanwhile.
+        let data = self.server.directory.path().join("data");
+        let (there, raw) = loop {
+            let before = root_keys(&Capture::of(&data).sectors);
+            let raw = match std::env::var_os("LETHE_FORGET_DEVICE") {
+                Some(device) => {
+                    rustix::fs::sync();
+                    vec![std::fs::read(device).expect("the raw bytes of the file system")]
+                }
+                None => Capture::of(&data).files,
+            };
+            if before == root_keys(&Capture::of(&data).sectors) {
+                break (before, raw);
             }
-            None => last.files.clone(),
         };
         assert!(self.past_roots.len() > 2, "{} roots were replaced", self.past_roots.len());
-        for root in &self.past_roots {
-            assert!(!raw.iter().any(|bytes| memchr::memmem::find(bytes, root).is_some()), "an old root key is left");
+        let replaced = root_keys(&last.sectors).into_iter().filter(|root| !there.contains(root));
+        for root in self.past_roots.iter().cloned().chain(replaced) {
+            assert!(!raw.iter().any(|bytes| memchr::memmem::find(bytes, &root).is_some()), "an old root key is left");
         }
-        let now = root_keys(&last.sectors);
-        assert!(
-            raw.iter().any(|bytes| memchr::memmem::find(bytes, &now[0]).is_some()),
-            "the search finds what is there"
-        );
+        let found = raw.iter().any(|bytes| memchr::memmem::find(bytes, &there[0]).is_some());
+        assert!(found, "the search finds what is there");
     }
 }
