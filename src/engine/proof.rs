@@ -15,11 +15,3 @@ mod races;
 mod random;
 mod stage;
 mod step;
-
-use super::testing::Machine;
-use crate::seizure::Image;
-
-/// Whoever takes the disks of a machine that is off.
-fn image_of(machine: &Machine) -> Image {
-    Image::new(&machine.backend.ever(), &machine.medium.sectors(), &machine.medium.ever())
-}

@@ -21,7 +21,7 @@ use crate::{
         Change, Room,
         show::{Viewer, show, show_state},
     },
-    seizure::{Credential, Image, rob},
+    seizure::{Credential, rob},
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -49,8 +49,7 @@ async fn redact(engine: &Engine, room: &Arc<Room>, by: &Session, what: &OwnedEve
 fn read(machine: &Machine, name: &str) -> BTreeSet<u32> {
     let off = machine.copy(7);
     off.cut();
-    let image = Image::new(&off.backend.ever(), &off.medium.sectors(), &off.medium.ever());
-    rob(&image, &[Credential::Password(name.to_owned(), format!("password of {name}"))]).facts
+    rob(&off.image(), &[Credential::Password(name.to_owned(), format!("password of {name}"))]).facts
 }
 
 /// Everything that anybody in the room is shown.

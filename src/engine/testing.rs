@@ -5,6 +5,8 @@ use std::{sync::Arc, time::Duration};
 use ruma::{CanonicalJsonObject, RoomVersionId, owned_server_name};
 
 use super::{Engine, Settings};
+#[cfg(test)]
+use crate::seizure::Image;
 use crate::{
     accounts::{self, LoggedIn, NewDevice, Session},
     clock::{Clock, ManualClock, Timestamp},
@@ -96,6 +98,12 @@ impl Machine {
         let medium = Arc::new(self.medium.copy(backend.fuse()));
         let clock = Arc::new(ManualClock::at(self.clock.now()));
         Self { backend, medium, clock, random: Arc::new(SeededRandom::new(seed)) }
+    }
+
+    /// What whoever takes the disks of this machine, which is off, has: everything they ever held.
+    #[cfg(test)]
+    pub(crate) fn image(&self) -> Image {
+        Image::new(&self.backend.ever(), &self.medium.sectors(), &self.medium.ever())
     }
 
     /// Power off and on again: whatever was in flight gets a random fate.

@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use super::{
-    image_of, oracle,
+    oracle,
     stage::{End, Stage, reach, session},
-    step::Step,
+    step::{Step, s},
 };
 use crate::{
     clock::Clock,
@@ -18,17 +18,11 @@ use crate::{
 
 const PLACE: &str = "/backup";
 
-fn s(name: &str) -> String {
-    name.to_owned()
-}
-
 /// Two who share a room, with something that was said and taken back, and a password that was changed.
 async fn scene(seed: u64) -> (Stage, u32) {
     let mut stage = Stage::new(seed).await;
     for name in ["al", "bo"] {
-        stage.play(Step::Register { name: s(name), password: format!("{name} 1"), refresh: false }).await;
-        let fact = stage.fact();
-        stage.play(Step::Secret { name: s(name), fact }).await;
+        stage.welcome(name, false).await;
     }
     let (label, said, old) = (stage.fact(), stage.fact(), stage.fact());
     stage.play(Step::Create { by: s("al"), label, public: false, invite: vec![s("bo")] }).await;
@@ -114,8 +108,8 @@ async fn neither_half_opens_anything_and_both_open_what_lived_then() {
     let token = stage.ghost.accounts["al"].tokens[0].clone();
     stage.play(Step::Password { name: s("al"), token, new: s("al 2"), end_others: true }).await;
     let both = join(data, &key, &sealed);
-    oracle::thief_comes(&image_of(&both), &then).unwrap();
-    let loot = rob(&image_of(&both), &everybody(&stage));
+    oracle::thief_comes(&both.image(), &then).unwrap();
+    let loot = rob(&both.image(), &everybody(&stage));
     assert!(!loot.facts.contains(&later), "it was never there");
     oracle::check(&both, &then).await.unwrap();
 

@@ -2,24 +2,16 @@
 
 use super::{
     stage::{End, Stage, reach},
-    step::Step,
+    step::{Step, s},
 };
 
 /// Two who share a room with a cold or open third, and a fourth who is a stranger.
 async fn scene(seed: u64) -> Stage {
     let mut stage = Stage::new(seed).await;
     for name in ["al", "bo", "cy", "di"] {
-        stage
-            .play(Step::Register { name: name.to_owned(), password: format!("{name} 1"), refresh: name == "bo" })
-            .await;
-        let fact = stage.fact();
-        stage.play(Step::Secret { name: name.to_owned(), fact }).await;
+        stage.welcome(name, name == "bo").await;
     }
     stage
-}
-
-fn s(name: &str) -> String {
-    name.to_owned()
 }
 
 /// A private room of al, bo and cy in which something was said. Returns its label.

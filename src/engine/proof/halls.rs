@@ -7,19 +7,14 @@ use ruma::OwnedRoomId;
 
 use super::{
     cuts::everywhere,
-    image_of,
     oracle::{check, thief_comes},
     stage::{Stage, reach},
-    step::Step,
+    step::{Step, s},
 };
 use crate::{
     engine::testing::Machine,
     seizure::{Image, rob},
 };
-
-fn s(name: &str) -> String {
-    name.to_owned()
-}
 
 /// A room of al's that bo, cy and di have joined, and another of his that its members may join.
 struct Scene {
@@ -56,7 +51,7 @@ impl Scene {
     }
 
     fn image(&self) -> Image {
-        image_of(&off(&self.stage))
+        off(&self.stage).image()
     }
 
     /// What of the room the credentials of `name` open in `image`.
@@ -162,7 +157,7 @@ async fn reports_are_for_administrators_open_and_cold() {
     let fact = stage.fact();
     // The administrator is away: it is mail, and then his.
     stage.play(Step::Report { by: s("bo"), fact }).await;
-    let image = image_of(&off(&stage));
+    let image = off(&stage).image();
     assert!(rob(&image, &stage.ghost.credentials_of("al")).facts.contains(&fact));
     assert_eq!(rob(&image, &stage.ghost.credentials_of("bo")).facts, BTreeSet::new());
     everywhere(&stage, &[], &Step::Wake { name: s("al") }).await;

@@ -3,10 +3,9 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    image_of,
     oracle::thief_comes,
     stage::{Stage, reach, session},
-    step::Step,
+    step::{Step, s},
 };
 use crate::{
     engine::testing::Machine,
@@ -14,17 +13,11 @@ use crate::{
     seizure::{Credential, Image, rob},
 };
 
-fn s(name: &str) -> String {
-    name.to_owned()
-}
-
 /// al with two devices, one of which refreshes, and a room with bo in which something was said.
 async fn scene(seed: u64) -> (Stage, u32) {
     let mut stage = Stage::new(seed).await;
     for name in ["al", "bo"] {
-        stage.play(Step::Register { name: s(name), password: format!("{name} 1"), refresh: false }).await;
-        let fact = stage.fact();
-        stage.play(Step::Secret { name: s(name), fact }).await;
+        stage.welcome(name, false).await;
     }
     stage.play(Step::Login { name: s("al"), refresh: true }).await;
     let (label, said, topic) = (stage.fact(), stage.fact(), stage.fact());
@@ -49,7 +42,7 @@ fn all_facts(stage: &Stage) -> BTreeSet<u32> {
 #[tokio::test]
 async fn a_valid_credential_reads_all_that_lives_and_nothing_else_reads_anything() {
     let (stage, label) = scene(21).await;
-    let image = image_of(&off(&stage));
+    let image = off(&stage).image();
     assert!(all_facts(&stage).is_subset(&rob(&image, &stage.ghost.credentials()).facts));
     let room = &stage.ghost.rooms[&label].all;
     for credential in stage.ghost.credentials() {
@@ -76,14 +69,14 @@ async fn signed_out_tokens_and_old_passwords_open_nothing() {
     let (mut stage, _) = scene(23).await;
     let [access, refresh] = <[String; 2]>::try_from(stage.ghost.accounts["al"].tokens.clone()).unwrap();
     let bought = stage.engine.accounts.refresh(&refresh).await.unwrap().access.expose().to_owned();
-    let image = image_of(&off(&stage));
+    let image = off(&stage).image();
     assert_eq!(rob(&image, &[Credential::Token(bought.clone())]).opened, 0, "it lives in memory only");
 
     stage.play(Step::Logout { name: s("al"), token: refresh.clone(), by: None }).await;
     assert!(session(&stage.engine, &refresh).await.is_err() && session(&stage.engine, &bought).await.is_err());
     stage.play(Step::Password { name: s("al"), token: access.clone(), new: s("al 2"), end_others: false }).await;
     stage.play(Step::Password { name: s("al"), token: access.clone(), new: s("al 3"), end_others: true }).await;
-    let image = image_of(&off(&stage));
+    let image = off(&stage).image();
     for old in [Credential::Token(refresh), Credential::Token(bought), password("al 1"), password("al 2")] {
         assert_eq!(rob(&image, &[old]).opened, 0);
     }
@@ -98,12 +91,12 @@ fn password(text: &str) -> Credential {
 #[tokio::test]
 async fn two_images_and_who_was_put_out_in_between() {
     let (mut stage, label) = scene(24).await;
-    let first = image_of(&off(&stage));
+    let first = off(&stage).image();
     let before = stage.ghost.rooms[&label].all.clone();
     stage.play(Step::Out { room: label, by: s("al"), who: s("bo"), ban: false }).await;
     let said = stage.fact();
     stage.play(Step::Send { room: label, by: s("al"), fact: said }).await;
-    let second = image_of(&off(&stage));
+    let second = off(&stage).image();
     let bo = stage.ghost.credentials_of("bo");
     assert!(rob(&second, &bo).facts.is_disjoint(&stage.ghost.rooms[&label].all));
     let facts = rob(&first.and(second), &bo).facts;
@@ -123,7 +116,7 @@ async fn a_torn_sector_gives_the_old_table_or_the_new_one_until_the_next_start()
         let session = session(&copy.engine, &refresh).await.unwrap();
         let done = copy.engine.accounts.logout(&session).await.is_ok();
         copy.machine.cut();
-        let torn = rob(&image_of(&copy.machine), &[Credential::Token(refresh.clone())]).accounts > 0;
+        let torn = rob(&copy.machine.image(), &[Credential::Token(refresh.clone())]).accounts > 0;
         assert!(!(done && torn), "once answered it is over");
         opened.insert(torn);
     }
@@ -153,7 +146,7 @@ async fn who_is_forgotten_is_named_nowhere() {
     stage.play(Step::Send { room: label, by: s("cy"), fact }).await;
     let generation = || Step::Generation { awake: ["al", "bo", "cy"].map(s).to_vec() };
     stage.play(generation()).await;
-    assert!(rob(&image_of(&off(&stage)), &stage.ghost.credentials()).names.contains("cy"));
+    assert!(rob(&off(&stage).image(), &stage.ghost.credentials()).names.contains("cy"));
 
     stage.play(Step::Deactivate { name: s("cy"), erase: true, open: true }).await;
     let view = room.view();
@@ -169,7 +162,7 @@ async fn who_is_forgotten_is_named_nowhere() {
     let said = stage.fact();
     stage.play(Step::Send { room: label, by: s("bo"), fact: said }).await;
     stage.play(generation()).await;
-    let loot = rob(&image_of(&off(&stage)), &stage.ghost.credentials());
+    let loot = rob(&off(&stage).image(), &stage.ghost.credentials());
     assert!(loot.facts.contains(&said) && !loot.facts.contains(&fact));
     assert!(loot.names.contains("bo") && !loot.names.contains("cy"), "{:?}", loot.names);
 }
@@ -179,11 +172,11 @@ async fn an_older_slot_table_put_back_brings_nothing_back() {
     let (mut stage, label) = scene(33).await;
     let said = *stage.ghost.rooms[&label].said.first().unwrap();
     let before = off(&stage);
-    assert!(rob(&image_of(&before), &stage.ghost.credentials()).facts.contains(&said));
+    assert!(rob(&before.image(), &stage.ghost.credentials()).facts.contains(&said));
     stage.play(Step::Month).await;
     let after = off(&stage);
     // The adversary tries every image of the table there ever was; the server has only those that lie in its files.
-    assert!(!rob(&image_of(&after), &stage.ghost.credentials()).facts.contains(&said));
+    assert!(!rob(&after.image(), &stage.ghost.credentials()).facts.contains(&said));
     let current = Arc::clone(&after.medium);
     for region in 0..2 {
         current.put_back(&before.medium, region);

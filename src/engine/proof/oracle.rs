@@ -7,7 +7,6 @@ use ruma::events::room::member::MembershipState;
 
 use super::{
     ghost::{Ghost, Room},
-    image_of,
     stage::{STATE, fact_in, knock_with, label_of, session, user},
 };
 use crate::{
@@ -24,7 +23,7 @@ pub(super) async fn check(machine: &Machine, ghost: &Ghost) -> Result<(), String
     let copy = machine.copy(random_seed(machine));
     copy.cut();
     drop(copy.start().await);
-    thief_comes(&image_of(&copy), ghost)
+    thief_comes(&copy.image(), ghost)
 }
 
 /// I2, I3, I4 on an image, and that the adversary is able.
@@ -145,7 +144,7 @@ async fn everybody_comes(machine: &Machine, ghost: &Ghost) -> Result<(), String>
     if !doomed.is_empty() {
         drop((engine, open));
         machine.cut();
-        let loot = rob(&image_of(&machine), &everything(ghost));
+        let loot = rob(&machine.image(), &everything(ghost));
         let risen: Vec<_> = loot.facts.intersection(&doomed).collect();
         if !risen.is_empty() {
             return Err(format!("I3 what was forgotten, {risen:?}, opens"));

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{
     oracle,
     stage::{Stage, reach, session, user},
-    step::Step,
+    step::{Step, s},
 };
 use crate::{
     accounts::vault::{Fact, VaultChange},
@@ -13,10 +13,6 @@ use crate::{
     rooms::Change,
     store::Batch,
 };
-
-fn s(name: &str) -> String {
-    name.to_owned()
-}
 
 /// Three accounts and two rooms that all of them are in.
 async fn scene(seed: u64) -> (Stage, [u32; 2]) {

@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ruma::{CanonicalJsonObject, OwnedRoomId, OwnedUserId, RoomVersionId, UserId};
 
-use super::{ghost::Ghost, oracle, step::Step};
+use super::{
+    ghost::Ghost,
+    oracle,
+    step::{Step, s},
+};
 use crate::{
     accounts::{Account, Error, NewDevice, Reset, Session, Subject, vault::VaultChange},
     engine::{Engine, testing::Machine},
@@ -62,6 +66,14 @@ impl Stage {
         let engine = machine.start().await;
         engine.open_epochs().await.unwrap();
         Self { machine, engine, ghost, facts: self.facts, ids: self.ids.clone() }
+    }
+
+    /// A new account that has said a secret.
+    pub(super) async fn welcome(&mut self, name: &str, refresh: bool) {
+        let name = s(name);
+        self.play(Step::Register { name: name.clone(), password: format!("{name} 1"), refresh }).await;
+        let fact = self.fact();
+        self.play(Step::Secret { name, fact }).await;
     }
 
     pub(super) fn fact(&mut self) -> u32 {

@@ -160,3 +160,8 @@ impl Step {
         }
     }
 }
+
+/// A name as steps have it.
+pub(super) fn s(name: &str) -> String {
+    name.to_owned()
+}
