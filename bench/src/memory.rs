@@ -1,6 +1,8 @@
 //! Resident memory of open rooms: what they add where others are open. The code and the buffers that the first room needs are
 //! no room's.
 
+use std::sync::atomic::Ordering;
+
 use crate::{
     figures::{judge, section, show},
     http::escape,
@@ -13,6 +15,10 @@ use crate::{
 const BODIES: f64 = 20.0;
 /// What one takes, in KiB.
 const BODY: f64 = 1.2;
+/// Accounts without rooms.
+const LONERS: usize = 48;
+/// Events of a room before anybody says something.
+const FIRST_EVENTS: usize = 10;
 
 async fn whoami(server: &Server, user: &User) {
     let path = "/_matrix/client/v3/account/whoami";
@@ -40,9 +46,12 @@ pub(crate) async fn of_many_rooms(
     judge_rooms(server.resident() - first, rooms, members, events);
 }
 
-/// Opens the rooms of `field` after a restart; what the second half of them adds to the first.
+/// Opens the rooms of `field` after a restart; what the second half of them adds to the first. Each is opened by an account of
+/// its own, so that what an account takes is measured too and is no room's.
 pub(crate) async fn of_busy_rooms(server: &mut Server, field: &Field) {
     section("Memory");
+    let account = an_account(server).await;
+    show("an open account without rooms", &format!("{account:.1} KiB"));
     server.restart().await;
     let (before, after) = field.rooms.split_at(field.rooms.len() / 2);
     for spot in before {
@@ -52,9 +61,29 @@ pub(crate) async fn of_busy_rooms(server: &mut Server, field: &Field) {
     for spot in after {
         look_back(server, spot).await;
     }
-    let events = usize::try_from(field.sent()).unwrap_or(0) / field.rooms.len() + 10;
-    judge_rooms(server.resident() - first, after.len(), 2, events);
+    let added = server.resident() - first - account * after.len() as f64;
+    let sent: u64 = after.iter().map(|spot| spot.sent.load(Ordering::Relaxed)).sum();
+    let events = usize::try_from(sent).unwrap_or(0) / after.len() + FIRST_EVENTS;
+    judge_rooms(added, after.len(), 2, events);
     show("resident in all", &format!("{:.1} MiB", server.resident() / 1024.0));
+}
+
+/// What an open account adds where others are open, in KiB.
+async fn an_account(server: &mut Server) -> f64 {
+    let mut loners = Vec::new();
+    for number in 0..LONERS {
+        loners.push(User::register(server, &format!("loner{number}")).await);
+    }
+    server.restart().await;
+    let (before, after) = loners.split_at(LONERS / 2);
+    for loner in before {
+        whoami(server, loner).await;
+    }
+    let first = server.resident();
+    for loner in after {
+        whoami(server, loner).await;
+    }
+    (server.resident() - first) / after.len() as f64
 }
 
 /// Judges what `rooms` open rooms added, in KiB.

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -76,15 +76,8 @@ pub(super) async fn through_rooms(server: &Server, field: &Field, rate: u32, sec
     let mut senders = Vec::new();
     for (number, spot) in (0..).zip(&field.rooms) {
         let offset = pause * number / u32::try_from(field.rooms.len()).expect("few rooms");
-        let sender = paced(
-            server.connect_as(&spot.sender),
-            spot.clone(),
-            pause,
-            offset,
-            arrivals.clone(),
-            Arc::clone(&stop),
-            field.counter(),
-        );
+        let sender =
+            paced(server.connect_as(&spot.sender), spot.clone(), pause, offset, arrivals.clone(), Arc::clone(&stop));
         senders.push(tokio::spawn(sender));
     }
     tokio::time::sleep(WARM).await;
@@ -172,7 +165,6 @@ async fn paced(
     offset: Duration,
     arrivals: Arrivals,
     stop: Arc<AtomicBool>,
-    sent: Arc<AtomicU64>,
 ) -> Vec<f64> {
     let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + offset, pause);
     let (writer, mut times) = (Writer::new(), Vec::new());
@@ -184,7 +176,7 @@ async fn paced(
         if arrivals.counting.load(Ordering::Relaxed) {
             times.push(micros(began.elapsed()));
         }
-        sent.fetch_add(1, Ordering::Relaxed);
+        spot.sent.fetch_add(1, Ordering::Relaxed);
     }
     times
 }

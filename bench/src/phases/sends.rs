@@ -23,7 +23,6 @@ pub(super) const WARM: Duration = Duration::from_millis(700);
 /// Rooms with a sender and a listener each.
 pub(crate) struct Field {
     pub(crate) rooms: Vec<Spot>,
-    sent: Arc<AtomicU64>,
 }
 
 /// One of them.
@@ -32,6 +31,8 @@ pub(crate) struct Spot {
     pub(crate) room: String,
     pub(crate) sender: User,
     pub(crate) listener: User,
+    /// Events sent into the room so far.
+    pub(crate) sent: Arc<AtomicU64>,
 }
 
 /// What a load came to, in microseconds.
@@ -49,19 +50,14 @@ impl Field {
             let sender = User::register(server, &format!("sender{number}")).await;
             let listener = User::register(server, &format!("listener{number}")).await;
             let room = make_room(server, &sender, std::slice::from_ref(&listener)).await;
-            rooms.push(Spot { room, sender, listener });
+            rooms.push(Spot { room, sender, listener, sent: Arc::default() });
         }
-        Self { rooms, sent: Arc::default() }
+        Self { rooms }
     }
 
     /// Events sent into these rooms so far.
     pub(crate) fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
-    }
-
-    /// Notes an event sent by other means.
-    pub(super) fn counter(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.sent)
+        self.rooms.iter().map(|spot| spot.sent.load(Ordering::Relaxed)).sum()
     }
 
     /// Token and room of every sender: what opens the rooms.
@@ -75,8 +71,7 @@ impl Field {
         let mut senders = Vec::new();
         for spot in &self.rooms[..connections] {
             let connection = server.connect_as(&spot.sender);
-            let sender =
-                keep_sending(connection, spot.room.clone(), self.counter(), Arc::clone(&counting), Arc::clone(&stop));
+            let sender = keep_sending(connection, spot.clone(), Arc::clone(&counting), Arc::clone(&stop));
             senders.push(tokio::spawn(sender));
         }
         tokio::time::sleep(WARM).await;
@@ -97,8 +92,7 @@ impl Field {
 
 async fn keep_sending(
     mut connection: Connection,
-    room: String,
-    sent: Arc<AtomicU64>,
+    spot: Spot,
     counting: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
 ) -> Vec<f64> {
@@ -109,11 +103,11 @@ async fn keep_sending(
         // Whatever is unique in this run is a good transaction id.
         let transaction = format!("m{}", crate::events::now());
         let began = Instant::now();
-        send(&mut connection, &room, &transaction, &content).await;
+        send(&mut connection, &spot.room, &transaction, &content).await;
         if counting.load(Ordering::Relaxed) {
             times.push(micros(began.elapsed()));
         }
-        sent.fetch_add(1, Ordering::Relaxed);
+        spot.sent.fetch_add(1, Ordering::Relaxed);
     }
     times
 }
