@@ -4,6 +4,7 @@
 //! the specification predefines is merged in whenever they are read, so that rules added to it later reach every
 //! account. Sends nothing.
 
+mod alike;
 pub mod count;
 mod gateway;
 pub mod history;

@@ -12,11 +12,12 @@ use parking_lot::Mutex;
 use ruma::{
     EventId, OwnedEventId, OwnedRoomId, OwnedUserId, UserId,
     events::room::member::MembershipState,
-    push::{Action, Ruleset},
+    push::{Action, PushConditionRoomCtx, Ruleset},
 };
 
 use super::{
     RULES,
+    alike::{Alike, Asked},
     judge::{Flattened, Scene, highlights, notifies},
     ruleset_of,
 };
@@ -81,6 +82,8 @@ struct Taste {
     /// The counts of the vault at which its parts last changed.
     stamp: Stamp,
     rules: Ruleset,
+    /// What the rules ask of an event, where that is known.
+    asked: Option<Asked>,
     ignored: BTreeSet<OwnedUserId>,
 }
 
@@ -107,6 +110,27 @@ struct Reader<'a> {
     taste: &'a Taste,
     marks: Marks<'a>,
     flattened: &'a Flattened,
+}
+
+impl Reader<'_> {
+    /// Whether an event highlights; nothing when it does not even notify. `known` has the verdicts on others of the room.
+    fn verdict(
+        &self,
+        known: &mut HashMap<Alike, Option<bool>>,
+        judge: &PushConditionRoomCtx,
+        view: &View,
+        entry: &Entry,
+    ) -> Option<bool> {
+        let asked = self.taste.asked.as_ref().filter(|_| !entry.is_state());
+        let alike = asked.and_then(|asked| asked.of(entry.sender(), entry.kind(), view.whole(entry)?.content()));
+        if let Some(verdict) = alike.as_ref().and_then(|alike| known.get(alike)) {
+            return *verdict;
+        }
+        let flat = self.flattened.of(view, entry)?;
+        let verdict = notifies(&self.taste.rules, judge, &flat).map(highlights);
+        known.extend(alike.map(|alike| (alike, verdict)));
+        verdict
+    }
 }
 
 /// Up to where a user has read a room.
@@ -231,7 +255,8 @@ impl Counted {
             Some(taste) if taste.stamp == stamp => Arc::clone(taste),
             _ => {
                 let rules = ruleset_of(vault, &account.user_id);
-                Arc::clone(self.taste.insert(Arc::new(Taste { stamp, rules, ignored: vault.ignored() })))
+                let (asked, ignored) = (Asked::by(&rules), vault.ignored());
+                Arc::clone(self.taste.insert(Arc::new(Taste { stamp, rules, asked, ignored })))
             }
         }
     }
@@ -266,7 +291,7 @@ impl Unread {
             self.members = None;
         }
         let mut fresh = Vec::new();
-        let mut judge = None;
+        let (mut judge, mut known) = (None, HashMap::new());
         for entry in view.timeline.iter().skip(start).rev() {
             if let Some(target) = entry.redacts().and_then(|target| view.entry(target)) {
                 self.events.retain(|item| item.position != target.position);
@@ -283,9 +308,7 @@ impl Unread {
                 let members = *self.members.get_or_insert_with(|| view.state.joined().count() as u64);
                 Scene::of(room, view, members).for_user(room, view, user, Some(Arc::clone(reader.vault)))
             });
-            let Some(flat) = reader.flattened.of(view, entry) else { continue };
-            if let Some(actions) = notifies(&reader.taste.rules, judge, &flat) {
-                let highlight = highlights(actions);
+            if let Some(highlight) = reader.verdict(&mut known, judge, view, entry) {
                 fresh.push(Item { position: entry.position, thread, highlight });
             }
         }

@@ -15,7 +15,7 @@ use super::Error;
 use crate::event::{Face, Shape, Unsigned, to_client};
 
 /// An event up to this many bytes is judged as it is: its paths take less than a megabyte at worst.
-const SMALL: usize = 4 * 1024;
+pub(super) const SMALL: usize = 4 * 1024;
 /// The paths of the fields of a larger event, bytes; beyond it only the plain fields of its content are judged.
 const MOST_PATHS: usize = 256 * 1024;
 /// How much of a text is held against patterns, bytes: each word of a body that almost matches takes some of the stack,
