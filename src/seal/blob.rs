@@ -3,10 +3,8 @@
 //! A blob's key comes from its epoch's key and its media id: it dies with the epoch, and whoever does not know the id
 //! cannot open it even before. Owns the chunk layout and the sizes blobs are padded to; knows no file.
 
-use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
-
 use super::{
-    cipher::{self, NONCE, TAG},
+    cipher::{Cipher, NONCE, TAG},
     derive::{Usage, derive},
 };
 use crate::{random::Random, secret::Key};
@@ -29,7 +27,7 @@ pub struct Refused;
 /// The keys of one blob.
 pub struct BlobKey {
     media: Key,
-    cipher: XChaCha20Poly1305,
+    cipher: Cipher,
 }
 
 impl BlobKey {
@@ -37,7 +35,7 @@ impl BlobKey {
     #[must_use]
     pub fn new(epoch: &Key, id: &[u8; 16]) -> Self {
         let media = derive(Usage::Media, epoch, &[id]);
-        let cipher = XChaCha20Poly1305::new(derive(Usage::MediaChunk, &media, &[]).expose().into());
+        let cipher = Cipher::new(derive(Usage::MediaChunk, &media, &[]));
         Self { media, cipher }
     }
 
@@ -59,7 +57,7 @@ impl BlobKey {
         chunk.extend_from_slice(&nonce);
         chunk.extend_from_slice(plain);
         chunk.resize(size - TAG, 0);
-        let tag = cipher::seal(&self.cipher, &nonce, &associated(index), &mut chunk[NONCE..]);
+        let tag = self.cipher.seal(&nonce, &associated(index), &mut chunk[NONCE..]);
         chunk.extend_from_slice(&tag);
         chunk
     }
@@ -69,7 +67,7 @@ impl BlobKey {
         let end = chunk.len().checked_sub(TAG).filter(|&end| end >= NONCE).ok_or(Refused)?;
         let nonce: [u8; NONCE] = chunk[..NONCE].try_into().map_err(|_| Refused)?;
         let tag: [u8; TAG] = chunk[end..].try_into().map_err(|_| Refused)?;
-        if !cipher::open(&self.cipher, &nonce, &associated(index), &mut chunk[NONCE..end], &tag) {
+        if !self.cipher.open(&nonce, &associated(index), &mut chunk[NONCE..end], &tag) {
             return Err(Refused);
         }
         chunk.truncate(end);

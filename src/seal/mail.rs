@@ -3,7 +3,6 @@
 //! HPKE with X-Wing gives sender and receiver one exported key per encapsulation; each item is then sealed on its own under
 //! it with a random nonce, so items can be found in any order and a lost one breaks no other. Owns no storage.
 
-use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 use hpke::{
     Deserializable, Kem, OpModeR, OpModeS, Serializable, aead::ChaCha20Poly1305, kdf::HkdfSha256, kem::XWing,
     setup_receiver, setup_sender_with_rng,
@@ -12,8 +11,8 @@ use rand::{SeedableRng, rngs::StdRng};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::cipher::{self, NONCE, TAG};
-use crate::random::Random;
+use super::cipher::{Cipher, NONCE, TAG};
+use crate::{random::Random, secret::Key};
 
 /// The size of a public key, bytes.
 pub const PUBLIC: usize = 1216;
@@ -54,7 +53,7 @@ pub fn mail_pair(random: &dyn Random) -> (MailSecret, MailPublic) {
 }
 
 /// Seals items for one receiver under one encapsulation.
-pub struct Sender(XChaCha20Poly1305);
+pub struct Sender(Cipher);
 
 impl Sender {
     /// The encapsulation to store beside the items, and the sender. `info` binds both to recipient and purpose.
@@ -70,7 +69,7 @@ impl Sender {
                 .map_err(|_| Malformed)?;
         let mut key = Zeroizing::new([0; 32]);
         context.export(EXPORT, &mut key[..]).map_err(|_| Malformed)?;
-        Ok((encapsulation.to_bytes().to_vec(), Self(XChaCha20Poly1305::new((&*key).into()))))
+        Ok((encapsulation.to_bytes().to_vec(), Self(Cipher::new(Key::from_bytes(*key)))))
     }
 
     /// Seals one item.
@@ -78,14 +77,14 @@ impl Sender {
     pub fn seal(&mut self, aad: &[u8], plain: &[u8], random: &dyn Random) -> Vec<u8> {
         let nonce: [u8; NONCE] = random.bytes();
         let mut item = [&nonce[..], plain].concat();
-        let tag = cipher::seal(&self.0, &nonce, aad, &mut item[NONCE..]);
+        let tag = self.0.seal(&nonce, aad, &mut item[NONCE..]);
         item.extend_from_slice(&tag);
         item
     }
 }
 
 /// Opens the items of one encapsulation.
-pub struct Receiver(XChaCha20Poly1305);
+pub struct Receiver(Cipher);
 
 impl Receiver {
     /// The receiver of an encapsulation; one that was made for another key opens nothing.
@@ -100,7 +99,7 @@ impl Receiver {
                 .map_err(|_| Malformed)?;
         let mut key = Zeroizing::new([0; 32]);
         context.export(EXPORT, &mut key[..]).map_err(|_| Malformed)?;
-        Ok(Self(XChaCha20Poly1305::new((&*key).into())))
+        Ok(Self(Cipher::new(Key::from_bytes(*key))))
     }
 
     /// Opens one item; `None` when it was not sealed for this receiver with this `aad`.
@@ -109,7 +108,7 @@ impl Receiver {
         let (nonce, rest) = item.split_first_chunk::<NONCE>()?;
         let (body, tag) = rest.split_last_chunk::<TAG>()?;
         let mut body = body.to_vec();
-        cipher::open(&self.0, nonce, aad, &mut body, tag).then_some(body)
+        self.0.open(nonce, aad, &mut body, tag).then_some(body)
     }
 }
 

@@ -7,11 +7,10 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 use zstd::zstd_safe;
 
 use super::{
-    cipher::{self, NONCE, TAG},
+    cipher::{Cipher, NONCE, TAG},
     derive::{Usage, derive, first_half},
 };
 use serde::{Deserialize, Serialize};
@@ -118,7 +117,7 @@ pub struct Context {
 #[derive(Clone)]
 pub struct RowKey {
     addresses: Key,
-    cipher: XChaCha20Poly1305,
+    cipher: Cipher,
 }
 
 impl RowKey {
@@ -335,8 +334,8 @@ struct Header {
     previous: EntryHash,
 }
 
-fn row_cipher(k: &Key) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new(derive(Usage::RowCipher, k, &[]).expose().into())
+fn row_cipher(k: &Key) -> Cipher {
+    Cipher::new(derive(Usage::RowCipher, k, &[]))
 }
 
 /// The smallest row size that holds `length` bytes; callers never ask beyond the largest.
@@ -345,7 +344,7 @@ fn padded(length: usize) -> usize {
 }
 
 fn seal_row(
-    cipher: &XChaCha20Poly1305,
+    cipher: &Cipher,
     cx: Context,
     address: &Address,
     header: &Header,
@@ -364,17 +363,12 @@ fn seal_row(
     row.extend_from_slice(&header.previous.0);
     row.extend_from_slice(body);
     row.resize(size - TAG, 0);
-    let tag = cipher::seal(cipher, &nonce, &associated(cx, address), &mut row[NONCE..]);
+    let tag = cipher.seal(&nonce, &associated(cx, address), &mut row[NONCE..]);
     row.extend_from_slice(&tag);
     row
 }
 
-fn open_row(
-    cipher: &XChaCha20Poly1305,
-    cx: Context,
-    address: &Address,
-    mut row: Vec<u8>,
-) -> Result<(Header, Vec<u8>), Error> {
+fn open_row(cipher: &Cipher, cx: Context, address: &Address, mut row: Vec<u8>) -> Result<(Header, Vec<u8>), Error> {
     let size = row.len();
     if !(SMALLEST..=LARGEST).contains(&size) || !size.is_power_of_two() {
         return Err(Error::Refused);
@@ -382,7 +376,7 @@ fn open_row(
     let nonce: [u8; NONCE] = field(&row, 0)?;
     let tag: [u8; TAG] = field(&row, size - TAG)?;
     let inside = &mut row[NONCE..size - TAG];
-    if !cipher::open(cipher, &nonce, &associated(cx, address), inside, &tag) {
+    if !cipher.open(&nonce, &associated(cx, address), inside, &tag) {
         return Err(Error::Refused);
     }
     let [version, flags] = field(&row, NONCE)?;

@@ -1,10 +1,9 @@
 //! Tickets: what a client carries from one request to the next and cannot read. The server keeps nothing of them.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 
 use super::{
-    cipher::{self, NONCE, TAG},
+    cipher::{Cipher, NONCE, TAG},
     derive::{Usage, derive},
 };
 use crate::{random::Random, secret::Key};
@@ -15,7 +14,7 @@ pub fn seal_ticket(server: &Key, context: &[u8], plain: &[u8], random: &dyn Rand
     let nonce: [u8; NONCE] = random.bytes();
     let mut sealed = nonce.to_vec();
     sealed.extend_from_slice(plain);
-    let tag = cipher::seal(&cipher_of(server), &nonce, context, &mut sealed[NONCE..]);
+    let tag = cipher_of(server).seal(&nonce, context, &mut sealed[NONCE..]);
     sealed.extend_from_slice(&tag);
     URL_SAFE_NO_PAD.encode(sealed)
 }
@@ -27,11 +26,11 @@ pub fn open_ticket(server: &Key, context: &[u8], text: &str) -> Option<Vec<u8>> 
     let (nonce, rest) = sealed.split_first_chunk::<NONCE>()?;
     let (plain, tag) = rest.split_last_chunk::<TAG>()?;
     let mut plain = plain.to_vec();
-    cipher::open(&cipher_of(server), nonce, context, &mut plain, tag).then_some(plain)
+    cipher_of(server).open(nonce, context, &mut plain, tag).then_some(plain)
 }
 
-fn cipher_of(server: &Key) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new(derive(Usage::Ticket, server, &[]).expose().into())
+fn cipher_of(server: &Key) -> Cipher {
+    Cipher::new(derive(Usage::Ticket, server, &[]))
 }
 
 #[cfg(test)]
