@@ -4,7 +4,7 @@ mod delivery;
 mod login;
 mod opening;
 mod sends;
-pub(crate) use opening::{first_sync, many_rooms};
+pub(crate) use opening::{Spent, first_sync, many_rooms};
 pub(crate) use sends::{Field, Spot};
 mod synapse;
 
