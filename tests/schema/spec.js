@@ -4,11 +4,13 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import Ajv from "ajv/dist/2020.js";
 import { parse } from "yaml";
+import { PATHS as SLIDING_PATHS, SCHEMA as SLIDING } from "./sliding.js";
 
 const METHODS = ["get", "put", "post", "delete"];
 const CLIENT_SERVER = "api/client-server";
 const ERROR = `spec:/${CLIENT_SERVER}/definitions/errors/error.yaml`;
 const RATE_LIMITED = `spec:/${CLIENT_SERVER}/definitions/errors/rate_limited.yaml`;
+const SLIDING_SYNC = "spec:/sliding";
 const INTERACTIVE = `spec:/${CLIENT_SERVER}/definitions/auth_response.yaml`;
 
 /** What a string of a format looks like; numbers' formats are about their size, which JSON does not have. */
@@ -54,6 +56,7 @@ export class Spec {
       this.documents.set(url, document);
       if (!url.includes("/examples/")) this.ajv.addSchema(document, url);
     }
+    this.ajv.addSchema(SLIDING, SLIDING_SYNC);
     this.operations = [...this.documents].flatMap(([url, document]) =>
       url.startsWith(`spec:/${CLIENT_SERVER}/`) && document.paths ? this.#operationsOf(url, document) : [],
     );
@@ -107,6 +110,16 @@ export class Spec {
     if (status >= 400) return this.#refused(listed, status, body);
     if (!listed) return [`status ${status} is not among the operation's responses`];
     return [...this.#headers(listed, recorded.headers), ...this.#content(listed, filled(operation, recorded))];
+  }
+
+  /**
+   * What is wrong with an answer of no operation of the specification, as far as it can be said: an error, and an answer
+   * of sliding sync. Nothing for others.
+   */
+  unlisted({ method, path, status, body, broken }) {
+    if (broken) return ["the body is not JSON"];
+    if (status >= 400) return this.#refused(undefined, status, body);
+    return method === "POST" && SLIDING_PATHS.includes(path) ? this.#check(SLIDING_SYNC, body) : undefined;
   }
 
   /** An error is a standard one, or asks for authentication; what is listed for its status holds as well. */

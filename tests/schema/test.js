@@ -62,3 +62,45 @@ test("what is not as it says is seen", () => {
   assert.deepEqual(spec.content("m.room.member", { membership: "join" }), []);
   assert.notDeepEqual(spec.content("m.room.member", { membership: "elsewhere" }), []);
 });
+
+test("answers of sliding sync and errors of other operations are looked at", () => {
+  const event = { event_id: "$a", type: "m.room.name", state_key: "", sender: "@a:b", origin_server_ts: 1, content: {} };
+  const room = { initial: true, membership: "join", required_state: [event], timeline: [event], bump_stamp: 1, avatar: null };
+  const told = (rooms, extensions = {}) => {
+    const body = { pos: "1", lists: { all: { count: 1 } }, rooms, extensions };
+    return spec.unlisted({ method: "POST", path: "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync", status: 200, body });
+  };
+  const message = { type: "m.dummy", sender: "@a:b", content: {} };
+  const e2ee = { device_lists: { changed: ["@a:b"], left: [] }, device_one_time_keys_count: { signed_curve25519: 50 } };
+  assert.deepEqual(told({ "!a": room }, { to_device: { next_batch: "1", events: [message] }, e2ee }), []);
+  const bare = { "!a": { membership: "invite", invite_state: [{ type: "m.room.name", state_key: "", sender: "@a:b", content: {} }] } };
+  assert.deepEqual(told(bare), []);
+  for (const broken of [
+    { a: room },
+    { "!a": { ...room, membership: "joined" } },
+    { "!a": { ...room, timeline: [{ ...event, event_id: undefined }] } },
+    { "!a": { ...room, timeline: [{ ...event, sender: "a" }] } },
+    { "!a": { ...room, required_state: [{ ...event, state_key: undefined }] } },
+    { "!a": { ...room, invite_state: [{ type: "m.room.name" }] } },
+    { "!a": { ...room, avatar: "a" } },
+    { "!a": { ...room, unknown: 1 } },
+  ]) {
+    // As it comes from the wire, without what is undefined.
+    assert.notDeepEqual(told(JSON.parse(JSON.stringify(broken))), [], JSON.stringify(broken));
+  }
+  for (const broken of [
+    { to_device: { next_batch: 1, events: [] } },
+    { to_device: { next_batch: "1", events: [{ type: "m.dummy", content: {} }] } },
+    { e2ee: { device_lists: { changed: ["a"] } } },
+    { e2ee: { device_one_time_keys_count: { signed_curve25519: "50" } } },
+    { account_data: { global: [{ type: "m.direct" }], rooms: {} } },
+    { receipts: { rooms: { "!a": { type: "m.receipt" } } } },
+  ]) {
+    assert.notDeepEqual(told({}, broken), [], JSON.stringify(broken));
+  }
+  const other = (status, body) => spec.unlisted({ method: "GET", path: "/_matrix/client/unstable/x", status, body });
+  assert.equal(other(200, {}), undefined);
+  assert.deepEqual(other(404, { errcode: "M_UNRECOGNIZED", error: "x" }), []);
+  assert.notDeepEqual(other(404, { error: "x" }), []);
+  assert.notDeepEqual(other(500, undefined), []);
+});
