@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::{Mutex, RwLock};
-use ruma::{OwnedDeviceId, OwnedUserId};
+use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::sync::watch;
@@ -36,6 +36,8 @@ pub struct Account {
     pub(super) reports: RwLock<Vec<ReportRow>>,
     changed: watch::Sender<u64>,
     coming: watch::Sender<usize>,
+    /// When a message between devices last set out for here, of the steady clock.
+    came: Mutex<Option<Duration>>,
 }
 
 /// A message between devices on its way to an open account, until this is dropped.
@@ -122,6 +124,7 @@ impl Account {
             reports: RwLock::default(),
             changed: watch::Sender::new(0),
             coming: watch::Sender::new(0),
+            came: Mutex::default(),
         }
     }
 
@@ -151,11 +154,17 @@ impl Account {
         self.changed.subscribe()
     }
 
-    /// Notes that a message between devices is on its way here.
+    /// Notes that a message between devices is on its way here, at `now` of the steady clock.
     #[must_use]
-    pub fn expect(self: &Arc<Self>) -> Coming {
+    pub fn expect(self: &Arc<Self>, now: Duration) -> Coming {
+        *self.came.lock() = Some(now);
         self.coming.send_modify(|count| *count += 1);
         Coming(Arc::clone(self))
+    }
+
+    /// When a message between devices last set out for here, of the steady clock, if one has since the account was opened.
+    pub fn came(&self) -> Option<Duration> {
+        *self.came.lock()
     }
 
     /// Waits until no message is on its way here, at most for `longest`. Clients send several at once, which have no order
@@ -177,6 +186,11 @@ impl Account {
     /// Waiting to-device messages for `device` behind `after`, oldest first, at most `most`.
     pub fn waiting(&self, device: &OwnedDeviceId, after: Position, most: usize) -> Vec<(Position, Arc<RawValue>)> {
         self.queue.read().of(device, after, most)
+    }
+
+    /// Whether messages of `sender` wait for `device`.
+    pub fn has_waiting_of(&self, device: &OwnedDeviceId, sender: &UserId) -> bool {
+        self.queue.read().has_of(device, sender.as_str())
     }
 
     /// Drops messages up to and including `to` from the queue in RAM.

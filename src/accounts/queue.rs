@@ -140,6 +140,11 @@ impl Queue {
         self.waiting.range(from..=to).take(most).map(|((_, at), message)| (*at, Arc::clone(message))).collect()
     }
 
+    /// Whether messages of `sender` wait for `device`, or are about to.
+    pub(super) fn has_of(&self, device: &OwnedDeviceId, sender: &str) -> bool {
+        self.devices.get(device).is_some_and(|load| load.senders.contains_key(sender))
+    }
+
     /// Drops the messages at places of which `stays` says no.
     pub(super) fn retain(&mut self, stays: impl Fn(Position) -> bool) {
         let gone: Vec<_> = self.waiting.keys().filter(|(_, at)| !stays(*at)).cloned().collect();

@@ -66,7 +66,9 @@ impl E2ee {
             built.push((receiver, addressed.collect::<Result<Vec<_>, Error>>()?));
         }
         // Before anything waits: a sync that one of several messages wakes is answered when the others are there too.
-        let _coming: Vec<_> = built.iter().filter_map(|(user, _)| Some(self.accounts.open(user)?.expect())).collect();
+        let now = self.rooms.clock().monotonic();
+        let coming = built.iter().filter_map(|(user, _)| Some(self.accounts.open(user)?.expect(now)));
+        let _coming: Vec<_> = coming.collect();
         let recent = self.sending.of(user, device);
         // Held over the delivery: a repetition that overtakes the first waits for it.
         let mut recent = recent.lock().await;

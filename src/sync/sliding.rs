@@ -8,6 +8,7 @@ mod connection;
 mod extensions;
 mod joins;
 mod list;
+mod order;
 mod profiles;
 mod recency;
 mod request;
@@ -31,6 +32,7 @@ use self::{
     extensions::{Covered, Extending, since},
     joins::Joins,
     list::{Candidate, Catalogue},
+    order::Order,
     recency::Recency,
     request::{Request, Wanted},
     response::{Answer, ExtensionsAnswer, ListAnswer, RoomAnswer},
@@ -187,13 +189,10 @@ impl Sliding {
         }
         let to = since;
         let (accounts, session) = (Arc::clone(self.rooms.accounts()), session.clone());
-        let after = self.joins.of(&session, self.rooms.clock().monotonic());
         let done = tokio::spawn(async move {
             let done = accounts.acknowledge(&session, to).await;
-            // Another connection of the device may wait for this.
-            if !after.is_empty() {
-                session.account.notify();
-            }
+            // Another connection of the device may wait for this: see `order`.
+            session.account.notify();
             done
         });
         Ok(done.await.unwrap_or(Err(accounts::Error::Busy))?)
@@ -221,15 +220,15 @@ impl Sliding {
         state.counts = lists.iter().map(|(name, list)| (name.clone(), list.count)).collect();
         let mut worth = state.counts != told.counts || told.at.is_none();
         let steady = self.rooms.clock().monotonic();
-        let early = self.joins.early(session, request.extensions.to_device.enabled, steady);
+        let order = Order::new(&self.joins, session, request.extensions.to_device.enabled, now, steady);
         let mut next_end = None;
         let mut rooms = BTreeMap::new();
         let mut covered = Vec::new();
         for (candidate, asked) in asked.into_values() {
             let id = candidate.id;
-            let invited = || told.rooms.get(id).is_some_and(|sent| matches!(sent.fact, Fact::Invited(_)));
-            if let Some(end) = early.get(id).filter(|_| *candidate.fact == Fact::Joined && invited()) {
-                next_end = next_end.into_iter().chain([*end]).min();
+            let before = told.at.map(|_| told.rooms.get(id));
+            if let Some(end) = before.and_then(|sent| order.until(candidate, sent, asked.wanted.limit)) {
+                next_end = next_end.into_iter().chain([end]).min();
                 continue;
             }
             let is_dm = catalogue.direct.contains(id);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lethe::clock::Clock;
 use serde_json::{Value, json};
 
 use crate::server::{Client, TestServer, encode};
@@ -544,6 +545,81 @@ async fn a_device_hears_of_its_own_join_after_the_messages_that_wait_for_it() {
     assert_eq!(texts(&ask(&bo, Some(&keys["pos"]), 0, &since).await), ["three"]);
 }
 
+/// Says something encrypted: the server knows nothing of it but its type.
+async fn mutter(client: &Client, room: &str, text: &str) {
+    let path = format!("rooms/{}/send/m.room.encrypted/{text}", encode(room));
+    client.put(&path, &json!({"algorithm": "m.megolm.v1.aes-sha2", "body": text})).await.ok();
+}
+
+/// A room key comes on one connection, and the event that it decrypts on another: a request to verify that is looked at
+/// before its key is lost for good.
+#[tokio::test]
+async fn an_encrypted_event_is_told_after_the_messages_that_came_before_it() {
+    let server = TestServer::open().await;
+    let (al, bo) = (server.register("al").await, server.register("bo").await);
+    let (one, two) = (room(&al, &json!({"name": "one"})).await, room(&al, &json!({"name": "two"})).await);
+    enter(&al, &one, &bo).await;
+    enter(&al, &two, &bo).await;
+    let waits = ask(&bo, None, 0, &encryption(None)).await;
+    let rooms = ask(&bo, None, 0, &all(19)).await;
+    let mut both = all(19);
+    both["conn_id"] = json!("both");
+    both["extensions"]["to_device"] = json!({"enabled": true});
+    let whole = ask(&bo, None, 0, &both).await;
+
+    tell(&al, &bo, "key").await;
+    mutter(&al, &one, "first").await;
+    say(&al, &two, "in the clear").await;
+    let early = ask(&bo, Some(&rooms["pos"]), 0, &all(19)).await;
+    assert_eq!(keys(&early["rooms"]), [&two]);
+    // A connection that carries both keeps their order by itself, and one that begins is told what there is.
+    assert_eq!(bodies(&ask(&bo, Some(&whole["pos"]), 0, &both).await["rooms"][&one]), ["first"]);
+    let mut fresh = all(19);
+    fresh["conn_id"] = json!("fresh");
+    assert_eq!(bodies(&ask(&bo, None, 0, &fresh).await["rooms"][&one]), ["first"]);
+    // Fetched is not understood: the client says so with its next request, and who waits is answered.
+    let got = ask(&bo, Some(&waits["pos"]), 0, &encryption(None)).await;
+    assert_eq!(texts(&got), ["key"]);
+    let early = ask(&bo, Some(&early["pos"]), 0, &all(19)).await;
+    assert_eq!(early["rooms"], json!({}));
+    let since = encryption(Some(&got["extensions"]["to_device"]["next_batch"]));
+    let wanted = all(19);
+    let (told, waits) =
+        tokio::join!(ask(&bo, Some(&early["pos"]), 30_000, &wanted), ask(&bo, Some(&got["pos"]), 0, &since));
+    assert_eq!(bodies(&told["rooms"][&one]), ["first"]);
+
+    // Nothing waits: nothing is put off. Nor is what the device said itself.
+    mutter(&al, &one, "second").await;
+    let told = ask(&bo, Some(&told["pos"]), 0, &all(19)).await;
+    assert_eq!(bodies(&told["rooms"][&one]), ["second"]);
+    tell(&al, &bo, "another").await;
+    mutter(&bo, &one, "third").await;
+    let told = ask(&bo, Some(&told["pos"]), 0, &all(19)).await;
+    assert_eq!(bodies(&told["rooms"][&one]), ["third"]);
+
+    // Messages of somebody else are not waited for.
+    let cy = server.register("cy").await;
+    enter(&al, &one, &cy).await;
+    mutter(&cy, &one, "of-cy").await;
+    let told = ask(&bo, Some(&told["pos"]), 0, &all(19)).await;
+    assert_eq!(bodies(&told["rooms"][&one]), ["of-cy"]);
+
+    // Nor for ever, where nobody fetches them and more come.
+    mutter(&al, &one, "fourth").await;
+    let early = ask(&bo, Some(&told["pos"]), 0, &all(19)).await;
+    assert_eq!(early["rooms"], json!({}));
+    server.clock.advance(Duration::from_secs(4));
+    tell(&al, &bo, "more").await;
+    mutter(&al, &one, "fifth").await;
+    let early = ask(&bo, Some(&early["pos"]), 0, &all(19)).await;
+    assert_eq!(early["rooms"], json!({}));
+    server.clock.advance(Duration::from_secs(1));
+    let told = ask(&bo, Some(&early["pos"]), 0, &all(19)).await;
+    // Both, of which the list asks for the newest.
+    assert_eq!((bodies(&told["rooms"][&one]), &told["rooms"][&one]["limited"]), (vec!["fifth"], &json!(true)));
+    assert_eq!(texts(&ask(&bo, Some(&waits["pos"]), 0, &since).await), ["another", "more"]);
+}
+
 /// Clients send the requests for secrets and the word that a verification is done at once, in no order; whoever hears of
 /// the request alone refuses it.
 #[tokio::test]
@@ -556,7 +632,7 @@ async fn messages_sent_at_once_are_told_at_once() {
     let since = first["extensions"]["to_device"]["next_batch"].clone();
     let wanted = encryption(Some(&since));
     // Stands for a third message that is being written.
-    let coming = account.expect();
+    let coming = account.expect(server.clock.monotonic());
     let (told, ()) = tokio::join!(ask(&bo, Some(&first["pos"]), 30_000, &wanted), async {
         tell(&al, &bo, "done").await;
         tell(&al, &bo, "request").await;
@@ -564,7 +640,7 @@ async fn messages_sent_at_once_are_told_at_once() {
     });
     assert_eq!(texts(&told), ["done", "request"]);
 
-    let coming = account.expect();
+    let coming = account.expect(server.clock.monotonic());
     let token = bo.get("sync?timeout=0").await.ok()["next_batch"].as_str().expect("a token").to_owned();
     let path = format!("sync?timeout=30000&since={token}");
     let (told, ()) = tokio::join!(bo.get(&path), async {

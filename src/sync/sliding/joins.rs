@@ -15,7 +15,7 @@ use std::{
 use parking_lot::Mutex;
 use ruma::{OwnedDeviceId, OwnedRoomId, RoomId};
 
-use crate::{accounts::Session, journal::Position, seal::slots::SlotId};
+use crate::{accounts::Session, seal::slots::SlotId};
 
 /// How long messages are waited for: a phone under load decrypts some in half a second.
 const WAIT: Duration = Duration::from_secs(1);
@@ -35,15 +35,6 @@ impl Joins {
         }
         devices.retain(|_, rooms| !rooms.is_empty());
         devices.entry(device(session)).or_default().insert(room.to_owned(), now.saturating_add(WAIT));
-    }
-
-    /// The rooms that a connection of the session is not told of yet, and until when. `carries` says whether messages
-    /// between devices come on it.
-    pub(super) fn early(&self, session: &Session, carries: bool, now: Duration) -> BTreeMap<OwnedRoomId, Duration> {
-        if carries || session.account.waiting(&session.device, Position::START, 1).is_empty() {
-            return BTreeMap::new();
-        }
-        self.of(session, now)
     }
 
     /// The rooms that the session's device joined a moment before `now`.
