@@ -61,7 +61,7 @@ pub use self::{
     membership::Change,
     notes::{Level, PushNote, Target},
     notices::{Notice, Notices},
-    read::thread_of,
+    read::{is_of_main, thread_of},
     reading::Reading,
     room::Room,
     roots::Root,

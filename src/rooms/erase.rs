@@ -63,6 +63,7 @@ impl Rooms {
         room.change_view(|view| {
             let others = view.receipts.iter().filter(|((of, _), _)| of != user);
             view.receipts = others.map(|(key, receipt)| (key.clone(), receipt.clone())).collect();
+            view.echoes.remove(user);
         });
         self.notify(room);
         done.map(|()| nameless)

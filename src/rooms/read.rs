@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use ruma::{EventId, OwnedEventId, UserId};
+use ruma::{EventId, OwnedEventId, UserId, events::room::member::MembershipState};
 
 use super::{
     Entry, Error,
     hall::Rooms,
     room::Room,
     roots::root_key,
-    view::{Receipt, View},
+    view::{Echo, Receipt, View},
 };
 use crate::{
     accounts::{
@@ -22,7 +22,7 @@ use crate::{
 
 impl Rooms {
     /// Moves a read position of `account` to `event`, never backwards. One for an unknown event is accepted and moves
-    /// nothing.
+    /// nothing; its own clients hear of it where the room has forgotten events.
     pub async fn read(
         &self,
         room: &Arc<Room>,
@@ -32,7 +32,10 @@ impl Rooms {
         event: &EventId,
     ) -> Result<(), Error> {
         let view = room.view();
-        let Some(entry) = view.entry(event) else { return Ok(()) };
+        let Some(entry) = view.entry(event) else {
+            self.echo(room, account, kind, thread, event);
+            return Ok(());
+        };
         if !thread.as_deref().is_none_or(|thread| thread == MAIN || stands_in(&view, entry, thread)) {
             return Err(Error::OtherThread);
         }
@@ -63,12 +66,42 @@ impl Rooms {
         }
         Ok(())
     }
+
+    /// Gives a receipt back to the clients of its account: some hold an event that has expired here, and show the room as
+    /// unread until they hear that it was read.
+    fn echo(&self, room: &Room, account: &Account, kind: ReadKind, thread: Option<String>, event: &EventId) {
+        let is_named = |thread: &str| thread == MAIN || <&EventId>::try_from(thread).is_ok();
+        let forgetful = room.view().low > Position::START;
+        if !forgetful || kind == ReadKind::Fully || !thread.as_deref().is_none_or(is_named) {
+            return;
+        }
+        let ts = self.clock.now().floor_to(self.policy.bucket).0;
+        room.change_view(|view| {
+            view.receipt_count += 1;
+            let echoes = view.echoes.entry(account.user_id.clone()).or_default();
+            echoes.retain(|echo| (echo.kind, &echo.thread) != (kind, &thread));
+            if echoes.len() >= MOST_ECHOES {
+                echoes.pop_front();
+            }
+            echoes.push_back(Echo { kind, thread, event: event.to_owned(), ts, at: view.receipt_count });
+        });
+        account.notify();
+    }
 }
 
 /// The thread of what is in none (spec: threaded read receipts).
 const MAIN: &str = "main";
+
+/// Whether a receipt of this thread says how far the main timeline has been read.
+#[must_use]
+pub fn is_of_main(thread: Option<&str>) -> bool {
+    thread.is_none_or(|thread| thread == MAIN)
+}
+
 /// Positions in threads that are kept of one room and kind: beyond, the oldest is let go.
 const MOST_THREADS: usize = 500;
+/// Receipts of one user and room that are given back: one for the room, and some for threads.
+const MOST_ECHOES: usize = 4;
 /// Hops from an event to the thread it belongs to (spec: threading, "events related to a threaded event").
 const MOST_HOPS: usize = 3;
 
@@ -165,6 +198,16 @@ impl View {
             let oldest = self.of_thread(thread).next()?;
             (!speaks_to(reader, oldest)).then(|| oldest.id())
         })
+    }
+
+    /// The event that a member who never said how far he has read is told he has: what has expired is unread no more, and
+    /// his clients take a room for unread in which they find no receipt of his. The oldest event, unless it is a message of
+    /// somebody else; none where nothing has expired, or nothing from when he was there.
+    #[must_use]
+    pub fn served_unsaid(&self, reader: &UserId) -> Option<&Entry> {
+        let oldest = self.timeline.front().filter(|_| self.low > Position::START)?;
+        let was_there = self.state_before(0).membership(reader) == MembershipState::Join;
+        (was_there && !speaks_to(reader, oldest)).then_some(oldest)
     }
 
     /// The events that a receipt of this thread may stand on, oldest first: with none, every event.

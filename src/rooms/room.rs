@@ -274,6 +274,7 @@ impl Room {
         let mut shown = self.view.write();
         let mut fresh = view.clone();
         (fresh.receipts, fresh.receipt_count) = (shown.receipts.clone(), shown.receipt_count);
+        fresh.echoes = shown.echoes.clone();
         *shown = Arc::new(fresh);
     }
 

@@ -19,6 +19,7 @@ use super::{
     timeline::Timeline,
 };
 use crate::{
+    accounts::vault::ReadKind,
     clock::Timestamp,
     event::{self, Digest, Event, EventKey},
     house::KeptBlob,
@@ -43,6 +44,8 @@ pub struct View {
     pub low: Position,
     /// Public receipts by user and thread.
     pub receipts: OrdMap<(OwnedUserId, Option<String>), Receipt>,
+    /// Receipts that moved nothing, as their users named them, the newest last: for their own clients.
+    pub echoes: OrdMap<OwnedUserId, Vector<Echo>>,
     /// Counts changes of receipts, so that a sync sends what changed.
     pub receipt_count: u64,
     /// Media that current state shows and the room keeps, by id.
@@ -93,6 +96,21 @@ pub struct Receipt {
     pub at: u64,
 }
 
+/// A receipt for an event that is not there.
+#[derive(Clone)]
+pub struct Echo {
+    /// Public or private.
+    pub kind: ReadKind,
+    /// The thread, as its user named it.
+    pub thread: Option<String>,
+    /// The event, as he named it.
+    pub event: OwnedEventId,
+    /// When, coarsely.
+    pub ts: u64,
+    /// The count at which it came.
+    pub at: u64,
+}
+
 /// The newest event of a timeline, on its way in.
 pub(super) struct Newest {
     /// Where it stands.
@@ -124,6 +142,7 @@ impl View {
             relations: OrdMap::new(),
             recent: Vector::new(),
             receipts: OrdMap::new(),
+            echoes: OrdMap::new(),
             receipt_count: 0,
             blobs: ledger.blobs.clone(),
             term,

@@ -18,7 +18,7 @@ use crate::{
     },
     house::HouseLedger,
     journal::Position,
-    rooms::{Receipt, Rooms, View},
+    rooms::{Receipt, Rooms, View, is_of_main},
 };
 
 /// The longest a waiting answer is put off for messages between devices that are on their way: some writes of a slow disk.
@@ -142,6 +142,26 @@ impl Receipts {
     pub fn private(&mut self, view: &View, viewer: &UserId, thread: Option<&str>, mark: &ReadMark) {
         let served = view.served_to(viewer, &mark.event, mark.position, thread);
         self.add("m.read.private", viewer, thread, served, mark.ts);
+    }
+
+    /// Adds what a viewer who never said how far he has read in a room has read of it all the same.
+    pub fn unsaid(&mut self, view: &View, viewer: &UserId, vault: &VaultLedger) {
+        let of_room = |kind| marks(vault, &view.id, kind);
+        let mut said = of_room(ReadKind::Public).chain(of_room(ReadKind::Private));
+        if said.any(|(key, _)| is_of_main(key.thread.as_deref())) {
+            return;
+        }
+        if let Some(entry) = view.served_unsaid(viewer) {
+            self.add("m.read.private", viewer, None, Some(entry.id()), entry.ts.0);
+        }
+    }
+
+    /// Adds the viewer's receipts for events that are not there, which came after the view's count was `since`.
+    pub fn echoed(&mut self, view: &View, viewer: &UserId, since: u64) {
+        for echo in view.echoes.get(viewer).into_iter().flatten().filter(|echo| echo.at > since) {
+            let kind = if echo.kind == ReadKind::Public { "m.read" } else { "m.read.private" };
+            self.add(kind, viewer, echo.thread.as_deref(), Some(echo.event.clone()), echo.ts);
+        }
     }
 
     /// The event; nothing when there is no receipt in it.

@@ -495,6 +495,116 @@ async fn what_has_expired_is_unread_no_more() {
     assert_eq!(slid["rooms"][&room]["notification_count"], 0, "{slid}");
 }
 
+/// Something happens in the room that nobody calls a message.
+async fn rename(client: &Client, room: &str, name: &str) {
+    let path = format!("rooms/{}/state/m.room.member/{}", encode(room), encode(&client.user_id));
+    client.put(&path, &json!({"membership": "join", "displayname": name})).await.ok();
+}
+
+#[tokio::test]
+async fn a_room_that_was_never_read_is_not_unread_for_what_is_gone() {
+    let mut server = TestServer::open().await;
+    let (al, bo) = (server.register("al").await, server.register("bo").await);
+    let room = shared(&al, &bo).await;
+    // Who has written has read up to there, and has never said so.
+    say(&al, &room, "one").await;
+    say(&bo, &room, "two").await;
+    assert_eq!(unread(&server, &al, &room).await, (true, true));
+    pass(&server, LONG).await;
+    assert_eq!(unread(&server, &al, &room).await, (false, false));
+    rename(&bo, &room, "Bo").await;
+    for _ in 0..2 {
+        assert_eq!(unread(&server, &al, &room).await, (false, false));
+        let others = sync(&bo, None).await;
+        assert!(!others["rooms"]["join"][&room]["ephemeral"].to_string().contains(&al.user_id), "{others}");
+        server.restart().await;
+        sync(&al, None).await;
+    }
+    // Whoever comes later has read nothing of it.
+    let cy = server.register("cy").await;
+    al.post(&format!("rooms/{}/invite", encode(&room)), &json!({"user_id": cy.user_id})).await.ok();
+    cy.post(&format!("rooms/{}/join", encode(&room)), &json!({})).await.ok();
+    let first = sync(&cy, None).await;
+    assert!(!first["rooms"]["join"][&room]["ephemeral"].to_string().contains("m.read"), "{first}");
+    say(&bo, &room, "three").await;
+    assert_eq!(unread(&server, &al, &room).await, (true, true));
+    pass(&server, LONG).await;
+    say(&bo, &room, "four").await;
+    assert_eq!(unread(&server, &al, &room).await, (true, true));
+}
+
+#[tokio::test]
+async fn clients_that_were_there_all_the_time_are_told_again_how_far_was_read() {
+    for kind in [Some("m.read"), Some("m.read.private"), None] {
+        let server = TestServer::open().await;
+        let (al, bo) = (server.register("al").await, server.register("bo").await);
+        let room = shared(&al, &bo).await;
+        let last = say(&bo, &room, "one").await;
+        if let Some(kind) = kind {
+            al.post(&format!("rooms/{}/receipt/{kind}/{}", encode(&room), encode(&last)), &json!({})).await.ok();
+        }
+        let old = sync(&al, None).await;
+        let old_slid = sliding(&al, None, &all(20)).await;
+        pass(&server, LONG).await;
+        let slid = sliding(&al, Some(&old_slid), &all(20)).await;
+        let fresh = server.login(&al).await;
+        let empty = sync(&fresh, None).await;
+        assert_eq!(empty["rooms"]["join"][&room]["timeline"]["events"], json!([]));
+        rename(&bo, &room, "Bo").await;
+        for (client, told, name) in [(&al, &old, "Bob"), (&fresh, &empty, "Robert")] {
+            let news = sync(client, Some(told)).await;
+            let seen = &news["rooms"]["join"][&room];
+            assert_eq!(seen["timeline"]["events"][0]["type"], "m.room.member", "{news}");
+            assert!(!unread_in_element(seen, &al), "{kind:?}: {news}");
+            rename(&bo, &room, name).await;
+            let news = sync(client, Some(&news)).await;
+            let seen = news["rooms"]["join"][&room].to_string();
+            assert!(seen.contains(name) && !seen.contains("m.receipt"), "once is enough: {news}");
+        }
+        let slid = sliding(&al, Some(&slid), &all(20)).await;
+        let receipts = slid["extensions"]["receipts"]["rooms"][&room].to_string();
+        assert!(receipts.contains(&al.user_id), "{kind:?}: {slid}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_holds_what_has_expired_hears_that_it_was_read() {
+    let server = TestServer::open().await;
+    let (al, bo) = (server.register("al").await, server.register("bo").await);
+    let room = shared(&al, &bo).await;
+    let last = say(&bo, &room, "one").await;
+    let (mut told, mut slid) = (sync(&al, None).await, sliding(&al, None, &all(20)).await);
+    let tablet = server.login(&al).await;
+    let on_tablet = sync(&tablet, None).await;
+    pass(&server, LONG).await;
+    for (kind, thread) in [("m.read", None), ("m.read.private", None), ("m.read", Some(&last)), ("m.read", Some(&room))]
+    {
+        let path = format!("rooms/{}/receipt/{kind}/{}", encode(&room), encode(&last));
+        al.post(&path, &thread.map_or_else(|| json!({}), |thread| json!({"thread_id": thread}))).await.ok();
+        told = sync(&al, Some(&told)).await;
+        slid = sliding(&al, Some(&slid), &all(20)).await;
+        let receipt = &told["rooms"]["join"][&room]["ephemeral"]["events"][0]["content"][&last][kind][&al.user_id];
+        let slid_receipt = &slid["extensions"]["receipts"]["rooms"][&room]["content"][&last][kind][&al.user_id];
+        assert_eq!(receipt, slid_receipt, "{told} {slid}");
+        // There is no thread of a room's name.
+        assert_eq!(receipt.is_null(), thread == Some(&room), "{told}");
+        assert_eq!(receipt["thread_id"].as_str(), thread.filter(|thread| **thread == last).map(String::as_str));
+        let again = sync(&al, Some(&told)).await;
+        assert!(!again.to_string().contains("m.receipt"), "{again}");
+    }
+    slid = sliding(&al, Some(&slid), &all(20)).await;
+    assert!(!slid.to_string().contains("m.receipt"), "{slid}");
+    let news = sync(&tablet, Some(&on_tablet)).await;
+    assert!(news["rooms"]["join"][&room]["ephemeral"].to_string().contains(&last), "{news}");
+    let others = sync(&bo, None).await;
+    assert!(!others["rooms"]["join"][&room]["ephemeral"].to_string().contains(&al.user_id), "{others}");
+    // Where nothing has expired, no client holds what the server has not.
+    let young = shared(&al, &bo).await;
+    let told = sync(&al, None).await;
+    al.post(&format!("rooms/{}/receipt/m.read/{}", encode(&young), encode(&last)), &json!({})).await.ok();
+    assert!(!sync(&al, Some(&told)).await.to_string().contains("m.receipt"));
+}
+
 #[tokio::test]
 async fn a_clock_that_was_ahead_hides_and_brings_back() {
     let server = TestServer::open().await;

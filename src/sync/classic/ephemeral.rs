@@ -24,24 +24,34 @@ pub(super) fn event(kind: &str, content: &impl Serialize) -> Option<Box<RawValue
     serde_json::value::to_raw_value(&Ephemeral { kind, content }).ok()
 }
 
-/// Receipts that changed since the view's count was `since`, and the user's private ones where they are given.
-/// Nothing when there are none.
-pub(super) fn receipts(
-    view: &View,
-    viewer: &UserId,
-    since: u64,
-    private: Option<&[(&ReadKey, &ReadMark)]>,
-) -> Option<Box<RawValue>> {
+/// Which receipts are told.
+pub(super) struct Wanted {
+    /// Those that changed since the view's count was this.
+    pub(super) since: u64,
+    /// All private ones of the user.
+    pub(super) private: bool,
+    /// All of the user: what they stood on when he was told of them has expired, or he never was.
+    pub(super) own: bool,
+}
+
+/// The receipts that are wanted. Nothing when there are none.
+pub(super) fn receipts(view: &View, viewer: &UserId, vault: &VaultLedger, wanted: &Wanted) -> Option<Box<RawValue>> {
     let mut receipts = Receipts::default();
-    if view.receipt_count > since {
-        for ((user, thread), receipt) in view.receipts.iter().filter(|(_, receipt)| receipt.at > since) {
+    receipts.echoed(view, viewer, wanted.since);
+    if view.receipt_count > wanted.since || wanted.own {
+        let is_wanted = |user: &UserId, at: u64| at > wanted.since || (wanted.own && user == viewer);
+        for ((user, thread), receipt) in view.receipts.iter().filter(|((user, _), receipt)| is_wanted(user, receipt.at))
+        {
             receipts.public(view, viewer, user, thread.as_deref(), receipt);
         }
     }
-    if let Some(marks) = private {
-        for (key, mark) in marks.iter().filter(|(key, _)| key.kind == ReadKind::Private) {
+    if wanted.private || wanted.own {
+        for (key, mark) in parts::marks(vault, &view.id, ReadKind::Private) {
             receipts.private(view, viewer, key.thread.as_deref(), mark);
         }
+    }
+    if wanted.own {
+        receipts.unsaid(view, viewer, vault);
     }
     serde_json::value::to_raw_value(&receipts.event()?).ok()
 }

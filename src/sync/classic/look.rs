@@ -239,8 +239,12 @@ impl Look<'_> {
         let filter = &self.filter.ephemeral;
         let wants = |kind: &str| filter.wants(&room.id) && filter.wants_type(kind);
         if wants("m.receipt") {
-            let own = (private != known.private).then_some(&*marks);
-            news.ephemeral.events.extend(ephemeral::receipts(view, self.user(), known.receipts, own));
+            let wanted = ephemeral::Wanted {
+                since: known.receipts,
+                private: private != known.private,
+                own: known.position < view.low && !view.timeline.is_empty(),
+            };
+            news.ephemeral.events.extend(ephemeral::receipts(view, self.user(), &self.vault, &wanted));
         }
         if wants("m.typing") && typing_count != known.typing {
             news.ephemeral.events.extend(ephemeral::typing(typing));

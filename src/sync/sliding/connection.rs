@@ -94,6 +94,8 @@ pub(super) struct Side {
     pub(super) fully: Option<OwnedEventId>,
     /// The count up to which public receipts were told, and from which event on.
     pub(super) receipts: Option<(u64, Position)>,
+    /// The count up to which receipts were told that moved nothing.
+    pub(super) echoed: u64,
     /// The viewer's private receipts.
     pub(super) private: Vec<(Option<String>, Position)>,
     /// The count of typing.

@@ -228,11 +228,17 @@ impl Extending<'_> {
     }
 
     /// At first, and when the timeline reaches further back: receipts on what the client can see, and its own.
-    /// Then what changed.
+    /// Then what changed. Where everything has expired there is nothing a receipt could stand on: it begins anew.
     fn receipts(&self, room: &OwnedRoomId, view: &View, side: &mut Side) -> Option<Value> {
         let me: &UserId = &self.session.account.user_id;
-        let from = self.state.rooms.get(room).map_or(Position::START, |sent| sent.from);
         let mut receipts = Receipts::default();
+        receipts.echoed(view, me, std::mem::replace(&mut side.echoed, view.receipt_count));
+        if view.timeline.is_empty() {
+            side.receipts = None;
+            side.private.clear();
+            return receipts.event();
+        }
+        let from = self.state.rooms.get(room).map_or(Position::START, |sent| sent.from);
         let before = side.receipts.replace((view.receipt_count, from));
         if before != side.receipts {
             for ((user, thread), receipt) in &view.receipts {
@@ -254,6 +260,9 @@ impl Extending<'_> {
             }
         }
         side.private = private.into_iter().map(|(place, _)| place).collect();
+        if before.is_none() {
+            receipts.unsaid(view, me, self.vault);
+        }
         receipts.event()
     }
 }
