@@ -11,11 +11,15 @@ run:
 	$(CARGO) run --locked -j2 --profile ci -- serve
 
 # Stories told by real clients, against a freshly built server; see tests/clients/README.md.
-.PHONY: clients clients-js clients-rust clients-element clients-nio build-ci
-clients: clients-js clients-rust clients-element clients-nio
+.PHONY: clients clients-js clients-rust clients-element clients-nio clients-days build-ci
+clients: clients-js clients-rust clients-element clients-nio clients-days
 clients-js clients-rust clients-element clients-nio: clients-%: build-ci
 	tests/clients/run $*
-# The encrypted part of the story over a backup that the server is set back to.
+# Rooms whose messages have all expired: the server's clock is moved by months.
+clients-days: build-ci
+	tests/clients/run days-js
+	tests/clients/run days-rust
+# The encrypted part of the story over a day-old backup that the server is set back to.
 .PHONY: restore
 restore: build-ci
 	tests/clients/run restore

@@ -6,6 +6,9 @@
 #   lethe.sh kill DIR             ends it with SIGKILL
 #   lethe.sh backup DIR           makes a backup of the running server
 #   lethe.sh restore DIR          puts that backup in place of what the server, which is down, has
+#   lethe.sh clock DIR DAYS       sets the server's clock, and no other, that many days ahead, whether it runs or not; a
+#                                 server whose clock is to be set while it runs has it set, to 0, before it starts
+#   lethe.sh confirm DIR          says that the clock is right, and returns when nothing that has expired is left
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -38,7 +41,13 @@ EOF
 
 start() {
   cd "$dir"
-  nohup "$LETHE_BIN" --config "$dir/lethe.toml" serve >> "$dir/lethe.log" 2>&1 < /dev/null &
+  local clock=()
+  if [ -e "$dir/clock" ]; then
+    # The monotonic clock and the times of files stay as they are. The file is read whenever somebody asks for the time.
+    clock=(env LD_PRELOAD="$(faketime)" FAKETIME_TIMESTAMP_FILE="$dir/clock" FAKETIME_NO_CACHE=1
+      FAKETIME_DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1)
+  fi
+  nohup "${clock[@]}" "$LETHE_BIN" --config "$dir/lethe.toml" serve >> "$dir/lethe.log" 2>&1 < /dev/null &
   echo $! > "$dir/pid"
   local answer_by=$((SECONDS + 30))
   until curl --silent --fail --max-time 2 --output /dev/null "$(cat "$dir/url")/_matrix/client/versions"; do
@@ -62,11 +71,39 @@ restore() {
     --into "$dir/data" --keys-into "$dir/keys"
 }
 
+faketime() {
+  local library=(/usr/lib/*/faketime/libfaketimeMT.so.1)
+  [ -e "${library[0]}" ] || { echo "lethe.sh: libfaketime is not installed" >&2; exit 1; }
+  echo "${library[0]}"
+}
+
+clock() {
+  echo "+$1d" > "$dir/clock.new"
+  mv "$dir/clock.new" "$dir/clock"
+}
+
+confirm() {
+  "$LETHE_BIN" --config "$dir/lethe.toml" retention confirm-clock > /dev/null
+  local state destroyed_by=$((SECONDS + 120))
+  until
+    state=$("$LETHE_BIN" --config "$dir/lethe.toml" --json retention state)
+    grep -q '"clock_trusted":true' <<< "$state" && grep -q '"gone":0' <<< "$state"
+  do
+    if ((SECONDS > destroyed_by)); then
+      echo "lethe.sh: what has expired is not gone: $state" >&2
+      exit 1
+    fi
+    sleep 0.1
+  done
+}
+
 case $1 in
   configure) configure "$3" ;;
   start) start ;;
   kill) kill -KILL "$(cat "$dir/pid")" 2> /dev/null || true ;;
   backup) backup ;;
   restore) restore ;;
-  *) echo "lethe.sh configure|start|kill|backup|restore DIR [PORT]" >&2; exit 2 ;;
+  clock) clock "$3" ;;
+  confirm) confirm ;;
+  *) echo "lethe.sh configure|start|kill|backup|restore|clock|confirm DIR [PORT|DAYS]" >&2; exit 2 ;;
 esac

@@ -36,3 +36,13 @@ export async function restore() {
 export async function start() {
   await run(need("HOMESERVER_START"));
 }
+
+/** Sets the server's clock so many days ahead of everybody else's; it need not run. */
+export async function setAhead(days) {
+  await run(`${need("HOMESERVER_CLOCK")} ${days}`);
+}
+
+/** Says that the server's clock is right, as an administrator does, and returns when nothing that has expired is left. */
+export async function confirmClock() {
+  await run(need("HOMESERVER_CONFIRM"));
+}

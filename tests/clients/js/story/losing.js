@@ -1,9 +1,11 @@
-// A backup is made, people go on talking, the server is lost and set back to the backup.
+// A backup is made, people go on talking until the next day, the server is lost and set back to the backup.
 
 import { step, until, same, expect, refusal } from "../check.js";
 import { logIn } from "../device.js";
-import { backUp, kill, restore, start } from "../server.js";
+import { backUp, confirmClock, kill, restore, setAhead, start } from "../server.js";
 import { issuedKeys } from "../wire.js";
+
+const DAY_MS = 24 * 60 * 60 * 1000;
 
 export async function losing(cast) {
   const { alice, bob, carol, second, roomId } = cast;
@@ -24,6 +26,13 @@ export async function losing(cast) {
     }
   });
 
+  await step("a day passes: the server is stopped, starts on the next, and its clock is confirmed", async () => {
+    await startOn(cast, () => setAhead(1));
+    const { origin_server_ts } = await alice.client.fetchRoomEvent(roomId, await alice.say(roomId, "the next day"));
+    const { origin_server_ts: before } = await alice.client.fetchRoomEvent(roomId, cast.kept);
+    expect("a day between the two", origin_server_ts - before >= DAY_MS);
+  });
+
   await step("bob's new device logs in and reads, in the time that will be lost", async () => {
     const before = issuedKeys().length;
     late = await logIn(bob.localpart, bob.password);
@@ -38,13 +47,9 @@ export async function losing(cast) {
     expect("keys to have been handed out", issuedKeys().length > before);
   });
 
-  await step("the server is lost and set back to the backup", async () => {
-    const before = [alice.syncs, bob.syncs];
-    await kill();
-    await restore();
-    await start();
-    await until("alice and bob sync again", () => alice.syncs > before[0] && bob.syncs > before[1], 60_000);
-  });
+  await step("the server is lost and set back to the backup, a day old, and its clock is confirmed", () =>
+    startOn(cast, restore),
+  );
 
   await step("the device that logged in since keeps its keys", async () => {
     const error = await refusal("a request with its token", () => late.client.whoami());
@@ -110,6 +115,8 @@ export async function losing(cast) {
     const third = await logIn(alice.localpart, alice.password);
     third.recoveryKey = alice.recoveryKey;
     await third.start();
+    // As Element does first: without the public keys the private ones are not taken.
+    expect("alice's public keys", await third.crypto.userHasCrossSigningKeys(alice.userId, true));
     await third.crypto.bootstrapCrossSigning({});
     await third.crypto.loadSessionBackupPrivateKeyFromSecretStorage();
     await third.crypto.checkKeyBackupAndEnable();
@@ -130,6 +137,16 @@ export async function losing(cast) {
     expect("keys to have been handed out", issued.length > 0);
     same("keys handed out twice", issued.length - new Set(issued).size, 0);
   });
+}
+
+/** Does something to the server while it is down, and starts it again. */
+async function startOn({ alice, bob }, change) {
+  const before = [alice.syncs, bob.syncs];
+  await kill();
+  await change();
+  await start();
+  await confirmClock();
+  await until("alice and bob sync again", () => alice.syncs > before[0] && bob.syncs > before[1], 60_000);
 }
 
 /** Whether the server counts every key that a device holds. */
