@@ -72,10 +72,17 @@ impl Server {
     /// Starts on a given clock and entropy.
     pub async fn start_with(config: Config, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Self, Error> {
         prepare_directory(&config)?;
+        let engine = Engine::open(&config, clock, random).await?;
+        warn_of_ground(&config);
+        Self::serve(config, engine).await
+    }
+
+    /// Starts on an engine, which `config` is of, with its clock and entropy.
+    pub async fn serve(config: Config, engine: Engine) -> Result<Self, Error> {
         let (stopping, stop) = watch::channel(false);
         let config = Arc::new(config);
-        let engine = Arc::new(Engine::open(&config, Arc::clone(&clock), Arc::clone(&random)).await?);
-        warn_of_ground(&config);
+        let (clock, random) = (Arc::clone(&engine.clock), Arc::clone(&engine.journals.random));
+        let engine = Arc::new(engine);
         engine.open_epochs().await?;
         let services = Arc::new(Services {
             registration: Registration::load(&config.registration, &engine).await?,
