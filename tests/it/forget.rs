@@ -6,13 +6,15 @@
 //! searched too.
 
 mod acts;
+mod album;
 mod capture;
+mod cut;
 mod garden;
 
 use std::time::Duration;
 
 use lethe::{
-    clock::Clock as _,
+    clock::{Clock as _, SystemClock},
     engine::Pace,
     seizure::{Credential, rob},
 };
@@ -29,6 +31,12 @@ const FEW: u32 = 300;
 const MINUTE: Duration = Duration::from_mins(1);
 const DAY: Duration = Duration::from_hours(24);
 
+/// Prints a figure.
+#[expect(clippy::print_stderr, reason = "the trial's figures are read by people")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}
+
 /// One run.
 struct Trial {
     server: TestServer,
@@ -39,6 +47,8 @@ struct Trial {
     /// The root keys of all captures but the last: none of them may be left anywhere.
     past_roots: Vec<Vec<u8>>,
     pace: Pace,
+    /// The longest that a round of upkeep has taken, in real time.
+    longest: Duration,
 }
 
 impl Trial {
@@ -67,7 +77,11 @@ impl Trial {
         while waited < total {
             self.server.clock.advance(step.min(total.saturating_sub(waited)));
             waited += step;
+            let clock = SystemClock::new();
             self.server.upkeep(&mut self.pace).await;
+            self.longest = self.longest.max(clock.monotonic());
+            let lateness = self.server.server().services().engine.metrics.lateness();
+            assert_eq!((lateness.waiting[2], lateness.overdue), (0, Duration::ZERO), "nothing expired waits");
         }
     }
 }
@@ -79,7 +93,15 @@ async fn what_has_died_is_found_by_nobody_and_what_lives_by_the_same_program() {
     let pace = Pace::from(server.clock.monotonic());
     let (mut garden, mut credentials) = (Garden::default(), Vec::new());
     let mut acts = Acts::begin(&server, &mut garden, &mut credentials, canaries).await;
-    let mut trial = Trial { server, garden, credentials, captures: Vec::new(), past_roots: Vec::new(), pace };
+    let mut trial = Trial {
+        server,
+        garden,
+        credentials,
+        captures: Vec::new(),
+        past_roots: Vec::new(),
+        pace,
+        longest: Duration::ZERO,
+    };
 
     // The control: before anything has died, all of it is found.
     trial.seize().await;
@@ -107,6 +129,7 @@ async fn what_has_died_is_found_by_nobody_and_what_lives_by_the_same_program() {
     trial.seize().await;
     trial.judge(&Death::ALL).passes("31 days later");
     trial.gone_from_the_disk();
+    say(&format!("the longest round of upkeep took {:?}", trial.longest));
 }
 
 impl Trial {

@@ -34,3 +34,4 @@ mod server_keys;
 mod sliding;
 mod suite;
 mod sync;
+mod watch;

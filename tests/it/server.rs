@@ -22,6 +22,8 @@ use tokio::{
     net::TcpStream,
 };
 
+use crate::watch::Watch;
+
 /// When tests take place.
 pub(crate) const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
@@ -43,6 +45,8 @@ pub(crate) struct TestServer {
     toml: String,
     address: Address,
     starts: u64,
+    /// Who looks on at what its disk does.
+    watch: Option<Arc<Watch>>,
     /// The server's time, which stands still until a test moves it.
     pub(crate) clock: Arc<ManualClock>,
     /// Its files, removed with it.
@@ -70,18 +74,36 @@ impl TestServer {
 
     /// A server with `toml` over the defaults.
     pub(crate) async fn with(toml: &str) -> Self {
-        let directory = TempDir::new().expect("a scratch directory");
-        let clock = Arc::new(ManualClock::at(NOW));
-        let server = launch(toml, directory.path(), &clock, 1).await;
+        Self::upon(toml, TempDir::new().expect("a scratch directory"), (NOW, 1), None).await
+    }
+
+    /// [`TestServer::open`] in an empty directory, with somebody who looks on.
+    pub(crate) async fn open_watched(directory: TempDir, watch: Arc<Watch>) -> Self {
+        Self::upon(OPEN, directory, (NOW, 1), Some(watch)).await
+    }
+
+    /// [`TestServer::open`] on what a server has left in `directory`, at `now`. No other start on it had this `seed`.
+    pub(crate) async fn open_again(directory: TempDir, now: Timestamp, seed: u64) -> Self {
+        Self::upon(OPEN, directory, (now, seed), None).await
+    }
+
+    async fn upon(toml: &str, directory: TempDir, (now, starts): (Timestamp, u64), watch: Option<Arc<Watch>>) -> Self {
+        let clock = Arc::new(ManualClock::at(now));
+        let server = launch(toml, directory.path(), &clock, starts, watch.as_ref()).await;
         let address = Arc::new(Mutex::new(server.addresses()[0]));
-        Self { server: Some(server), toml: toml.to_owned(), address, starts: 1, clock, directory }
+        Self { server: Some(server), toml: toml.to_owned(), address, starts, watch, clock, directory }
+    }
+
+    /// The server is no more; what lies on its disk is left.
+    pub(crate) fn cut(self) -> TempDir {
+        self.directory
     }
 
     /// Stops the server in order and starts it again on the same files. Clients find it again.
     pub(crate) async fn restart(&mut self) {
         self.server.take().expect("it runs").stop().await;
         self.starts += 1;
-        let server = launch(&self.toml, self.directory.path(), &self.clock, self.starts).await;
+        let server = launch(&self.toml, self.directory.path(), &self.clock, self.starts, self.watch.as_ref()).await;
         *self.address.lock().expect("no panic") = server.addresses()[0];
         self.server = Some(server);
     }
@@ -112,7 +134,7 @@ impl TestServer {
             damaged: false,
         };
         backup::restore(&wanted, self.clock.now(), &SeededRandom::new(self.starts)).expect("restored");
-        let server = launch(&self.toml, self.directory.path(), &self.clock, self.starts).await;
+        let server = launch(&self.toml, self.directory.path(), &self.clock, self.starts, self.watch.as_ref()).await;
         *self.address.lock().expect("no panic") = server.addresses()[0];
         self.server = Some(server);
     }
@@ -188,12 +210,21 @@ impl TestServer {
     }
 }
 
-async fn launch(toml: &str, directory: &Path, clock: &Arc<ManualClock>, seed: u64) -> Server {
+async fn launch(
+    toml: &str,
+    directory: &Path,
+    clock: &Arc<ManualClock>,
+    seed: u64,
+    watch: Option<&Arc<Watch>>,
+) -> Server {
     let mut config = Config::from_parts(toml, []).expect("valid");
     config.server.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
     config.storage.data = directory.join("data");
-    let started = Server::start_with(config, Arc::clone(clock) as _, Arc::new(SeededRandom::new(seed)));
-    started.await.expect("started")
+    let (clock, random) = (Arc::clone(clock), Arc::new(SeededRandom::new(seed)));
+    match watch {
+        Some(watch) => watch.launch(config, clock, random).await,
+        None => Server::start_with(config, clock, random).await.expect("started"),
+    }
 }
 
 async fn connect(address: &Address) -> TcpStream {
@@ -246,6 +277,11 @@ impl Client {
             token: text("access_token"),
             password,
         }
+    }
+
+    /// The same device at another server, which has its account.
+    pub(crate) fn at(&self, server: &TestServer) -> Self {
+        Self { address: Arc::clone(&server.address), ..self.clone() }
     }
 
     /// `GET path`. Paths without a leading slash are under `/_matrix/client/v3/`.

@@ -1,5 +1,7 @@
 //! What people do: everything that puts text on the disk, and everything that takes it away.
 
+use std::collections::BTreeSet;
+
 use lethe::seizure::Credential;
 use serde_json::{Value, json};
 
@@ -30,6 +32,13 @@ pub(super) struct Acts {
     delayed: Vec<String>,
     devices: Vec<Client>,
     backup: String,
+}
+
+/// The numbers of the canaries in `text`.
+fn facts(text: &str) -> BTreeSet<u32> {
+    let found = text.split("fact-").skip(1);
+    let digits = found.map(|found| found.chars().take_while(char::is_ascii_digit).collect::<String>());
+    digits.filter_map(|digits| digits.parse().ok()).collect()
 }
 
 /// One in a hundred of what is planted; at least two.
@@ -186,6 +195,17 @@ impl Acts {
     /// Ends everything that does not end by itself.
     pub(super) async fn end(&mut self, garden: &mut Garden, credentials: &mut Vec<Credential>) {
         self.come_back().await;
+        self.take_back().await;
+        self.end_backup().await;
+        self.sign_out(garden).await;
+        self.abandon_room().await;
+        self.change_passwords(garden, credentials).await;
+        self.end_erased(garden).await;
+        self.end_account(garden).await;
+    }
+
+    /// Redacts, and cancels what was to be sent later.
+    pub(super) async fn take_back(&mut self) {
         for (number, event) in self.redacted.iter().enumerate() {
             let path = at(&self.room, &format!("redact/{}/{number}", encode(event)));
             self.al.put(&path, &json!({})).await.ok();
@@ -194,14 +214,30 @@ impl Acts {
             let path = format!("/_matrix/client/unstable/org.matrix.msc4140/delayed_events/{delayed}");
             self.al.post(&path, &json!({"action": "cancel"})).await.ok();
         }
+    }
+
+    /// Deletes a backup of keys.
+    pub(super) async fn end_backup(&self) {
         let version = self.bo.get("room_keys/version").await.ok()["version"].as_str().expect("a version").to_owned();
         self.bo.delete(&format!("room_keys/version/{version}"), &json!({})).await.ok();
+    }
+
+    /// Signs devices out.
+    pub(super) async fn sign_out(&mut self, garden: &mut Garden) {
         for device in self.devices.drain(..) {
             device.post("logout", &json!({})).await.ok();
             garden.revoked.push(Credential::Token(device.token));
         }
+    }
+
+    /// Has the last member leave a room.
+    pub(super) async fn abandon_room(&self) {
         self.eve.post(&at(&self.lonely, "leave"), &json!({})).await.ok();
         self.eve.post(&at(&self.lonely, "forget"), &json!({})).await.ok();
+    }
+
+    /// Changes a password, more than once.
+    pub(super) async fn change_passwords(&mut self, garden: &mut Garden, credentials: &mut Vec<Credential>) {
         for number in 0..share(self.canaries, 1) {
             let new = format!("another password, number {number}");
             let body = json!({"auth": self.eve.auth(), "new_password": new, "logout_devices": false});
@@ -209,11 +245,17 @@ impl Acts {
             garden.revoked.push(Credential::Password("eve".to_owned(), std::mem::replace(&mut self.eve.password, new)));
             credentials.push(Credential::Password("eve".to_owned(), self.eve.password.clone()));
         }
-        for (leaver, erase) in [(&self.cy, true), (&self.fay, false)] {
-            leaver.post("account/deactivate", &json!({"auth": leaver.auth(), "erase": erase})).await.ok();
-            garden.revoked.push(Credential::Token(leaver.token.clone()));
-        }
+    }
+
+    /// Has somebody erased.
+    pub(super) async fn end_erased(&self, garden: &mut Garden) {
+        close(&self.cy, true, garden).await;
         garden.erased.insert("cy".to_owned());
+    }
+
+    /// Closes an account.
+    pub(super) async fn end_account(&self, garden: &mut Garden) {
+        close(&self.fay, false, garden).await;
     }
 
     /// Everybody comes, so that what is theirs is open.
@@ -236,6 +278,22 @@ impl Acts {
         for _ in 0..share(self.canaries, 1) {
             self.plant_picture(garden, None).await;
         }
+    }
+
+    /// The same people at a server that has what theirs had.
+    pub(super) fn at(&self, server: &TestServer) -> Self {
+        let [al, bo, tablet, eve, cy, fay] =
+            [&self.al, &self.bo, &self.tablet, &self.eve, &self.cy, &self.fay].map(|client| client.at(server));
+        let devices = self.devices.iter().map(|device| device.at(server)).collect();
+        let (room, lonely, backup) = (self.room.clone(), self.lonely.clone(), self.backup.clone());
+        let (redacted, delayed, canaries) = (self.redacted.clone(), self.delayed.clone(), self.canaries);
+        Self { canaries, al, bo, tablet, eve, cy, fay, room, lonely, redacted, delayed, devices, backup }
+    }
+
+    /// The facts in what the room shows.
+    pub(super) async fn shown(&self) -> BTreeSet<u32> {
+        let path = at(&self.room, "messages?dir=b&limit=1000");
+        facts(&self.al.get(&path).await.ok().to_string())
     }
 
     /// Those who go on see what is theirs.
@@ -270,6 +328,11 @@ impl Client {
         });
         self.post("pushers/set", &body).await.ok();
     }
+}
+
+async fn close(leaver: &Client, erase: bool, garden: &mut Garden) {
+    leaver.post("account/deactivate", &json!({"auth": leaver.auth(), "erase": erase})).await.ok();
+    garden.revoked.push(Credential::Token(leaver.token.clone()));
 }
 
 async fn new_backup(client: &Client) -> String {

@@ -49,15 +49,40 @@ impl Capture {
     }
 
     /// Every row of all `captures` and every slot image, with the root keys of the last.
-    pub(super) fn all(captures: &[Self]) -> Image {
-        let rows: Vec<Written> = captures.iter().flat_map(|capture| capture.rows.iter().cloned()).collect();
-        let slots: Vec<Vec<u8>> = captures.iter().flat_map(|capture| capture.slots.iter().cloned()).collect();
-        let sectors = captures.last().map(|last| last.sectors.clone()).unwrap_or_default();
-        let mut image = Image::new(&rows, &sectors, &slots);
-        for (partition, number, bytes) in captures.iter().flat_map(|capture| &capture.segments) {
+    pub(super) fn all<'a>(captures: impl IntoIterator<Item = &'a Self>) -> Image {
+        let mut rows: BTreeSet<&Written> = BTreeSet::new();
+        let mut slots: BTreeSet<&Vec<u8>> = BTreeSet::new();
+        let mut segments: BTreeSet<&(Partition, u32, Vec<u8>)> = BTreeSet::new();
+        let mut sectors: &[Vec<u8>] = &[];
+        for capture in captures {
+            rows.extend(&capture.rows);
+            slots.extend(&capture.slots);
+            segments.extend(&capture.segments);
+            sectors = &capture.sectors;
+        }
+        let rows: Vec<Written> = rows.into_iter().cloned().collect();
+        let slots: Vec<Vec<u8>> = slots.into_iter().cloned().collect();
+        let mut image = Image::new(&rows, sectors, &slots);
+        for (partition, number, bytes) in segments {
             image.add_segment(*partition, *number, bytes.clone());
         }
         image
+    }
+}
+
+impl Capture {
+    /// How many rows of an `earlier` capture are gone. No file has anything of them.
+    pub(super) fn gone_since(&self, earlier: &Self) -> usize {
+        let there: BTreeSet<&Written> = self.rows.iter().collect();
+        let gone: Vec<&Written> = earlier.rows.iter().filter(|row| !there.contains(row)).collect();
+        for (_, _, address, value) in &gone {
+            // A row begins with a random nonce.
+            for bytes in [&address.0[..], &value[..24]] {
+                let left = self.files.iter().any(|file| memchr::memmem::find(file, bytes).is_some());
+                assert!(!left || self.rows.iter().any(|(_, _, there, _)| there == address), "a dead row is left");
+            }
+        }
+        gone.len()
     }
 }
 

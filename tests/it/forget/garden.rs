@@ -39,6 +39,16 @@ impl Garden {
         format!("fact-{number}")
     }
 
+    /// The canaries of these kinds.
+    pub(super) fn of(&self, kinds: &[&str]) -> BTreeSet<u32> {
+        self.canaries.iter().filter(|(_, (kind, _))| kinds.contains(kind)).map(|(number, _)| *number).collect()
+    }
+
+    /// The canaries that die in one of these ways.
+    pub(super) fn dying(&self, deaths: &[Option<Death>]) -> BTreeSet<u32> {
+        self.canaries.iter().filter(|(_, (_, death))| deaths.contains(death)).map(|(number, _)| *number).collect()
+    }
+
     /// Counts what was found when everything that `dead` names must have died.
     pub(super) fn judge(&self, loot: &Loot, dead: &[Death]) -> Report {
         let mut report = Report::default();
