@@ -1,5 +1,6 @@
 #!/bin/sh
-# The trial of forgetting on a file system of its own, whose raw bytes are searched too: forget.sh CANARIES.
+# The trial of forgetting on a file system of its own, whose raw bytes are searched too, and beside it a server whose power
+# is cut after every step of its disk: forget.sh CANARIES.
 # Mounting a file needs root; without it the trial runs on the file system of $TMPDIR, and says so.
 set -eu
 canaries=$1
