@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::{
     config::{Config, Lifetime},
     rooms::Lifetimes,
+    seal::epochs::Stretch,
     store::Class,
 };
 
@@ -126,7 +127,8 @@ fn table(config: &Config) -> Vec<Shown> {
 
 impl Shown {
     fn filed(kind: &'static str, lifetime: Lifetime, class: Class) -> Self {
-        Self { kind, room: None, lifetime: text(lifetime), class: Some(class.name()), epoch: epoch(class) }
+        let epoch = Stretch::of(class).map(Stretch::name);
+        Self { kind, room: None, lifetime: text(lifetime), class: Some(class.name()), epoch }
     }
 
     /// The line for a screen.
@@ -141,17 +143,6 @@ impl Shown {
 
 fn text(lifetime: Lifetime) -> String {
     serde_json::to_value(lifetime).ok().and_then(|text| text.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-/// How long the epochs of a class are.
-fn epoch(class: Class) -> Option<&'static str> {
-    match class {
-        Class::Hour | Class::Day => Some("hour"),
-        Class::Week | Class::Month => Some("day"),
-        Class::Quarter => Some("week"),
-        Class::Year => Some("month"),
-        Class::Forever => None,
-    }
 }
 
 #[cfg(test)]

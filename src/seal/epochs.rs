@@ -17,7 +17,8 @@ use std::{
 
 use parking_lot::Mutex;
 
-use self::calendar::{epoch_end, longest};
+pub use self::calendar::Stretch;
+use self::calendar::epoch_end;
 use super::slots::{self, Change, Slots};
 use crate::{
     clock::{Clock, Moment, Timekeeper, Timestamp},
@@ -257,7 +258,7 @@ impl Epochs {
     /// A time that has certainly been: an epoch is opened during the one before it at the earliest.
     fn floor(&self) -> Timestamp {
         let opened = |(partition, end): (Partition, Timestamp)| {
-            let back = 2 * longest(partition.class);
+            let back = Stretch::of(partition.class).map_or(Duration::ZERO, |stretch| 2 * stretch.longest());
             Timestamp(end.0.saturating_sub(u64::try_from(back.as_millis()).unwrap_or(u64::MAX)))
         };
         self.ends().into_iter().map(opened).max().unwrap_or_default()
