@@ -119,11 +119,10 @@ impl Accounts {
         self.ended(user.localpart())
     }
 
-    /// Marks those as to be forgotten who ended their accounts so long ago that rooms forget them unasked; whether there
-    /// is anybody. The caller trusts the clock.
-    pub async fn forget_parted(&self) -> Result<bool, Error> {
+    /// Marks those as to be forgotten who ended their accounts so long before `now`, which is trusted, that rooms forget
+    /// them unasked; whether there is anybody.
+    pub async fn forget_parted(&self, now: Timestamp) -> Result<bool, Error> {
         let Some(lifetime) = self.policy.parted else { return Ok(false) };
-        let now = self.clock.now();
         // The day itself does not count: nobody goes early.
         let over = |parted: &Parted| Timestamp((parted.day + 1).saturating_mul(DAY_MS)).after(lifetime) <= now;
         let house = self.house.view()?;

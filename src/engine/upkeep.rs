@@ -7,8 +7,6 @@ use crate::{accounts, house, log, metrics::Task, rooms, store::Class};
 
 /// How often packs are looked for, and whether anything else is due.
 const ROUND_EVERY: Duration = Duration::from_mins(1);
-/// After which time of steady running the clock is taken for right where somebody or something is given up for good.
-const TRUSTED_AFTER: Duration = Duration::from_hours(24);
 /// How often open partitions are merged, which takes the order of writes out of them.
 const MERGE_EVERY: Duration = Duration::from_hours(1);
 /// How long after a start the first generations come: however often a server is started, what was superseded goes.
@@ -49,14 +47,19 @@ impl Engine {
         self.metrics.ran(Task::Packs, well);
     }
 
-    /// Ends rooms that are empty for good, and has rooms forget who has been gone for long. The caller trusts the clock.
+    /// Ends rooms that are empty for good, and has rooms forget who has been gone for long; nobody while the clock is not
+    /// trusted, as nothing else is destroyed then.
     pub async fn part_with_old(&self) {
+        let moment = self.journals.epochs.moment();
+        if !moment.trusted {
+            return;
+        }
         if let Some(lifetime) = self.retention.empty_rooms
-            && let Err(error) = self.rooms.end_empty(lifetime).await
+            && let Err(error) = self.rooms.end_empty(lifetime, moment.time).await
         {
             log::warn!("an empty room was not ended", reason = error.reason());
         }
-        match self.accounts.forget_parted().await {
+        match self.accounts.forget_parted(moment.time).await {
             Ok(true) => self.rooms.clear_all().await,
             Ok(false) | Err(accounts::Error::House(house::Error::Asleep)) => {}
             Err(error) => {
@@ -134,9 +137,7 @@ impl Engine {
         let soon = pace.renewed == pace.started;
         let every = if soon { RENEW_FIRST.min(self.retention.superseded) } else { self.retention.superseded };
         if is_due(&mut pace.renewed, now, every) {
-            if now.saturating_sub(pace.started) >= TRUSTED_AFTER {
-                self.part_with_old().await;
-            }
+            self.part_with_old().await;
             self.renew().await;
         }
         if is_due(&mut pace.merged, now, MERGE_EVERY) {

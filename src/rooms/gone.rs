@@ -8,6 +8,7 @@ use ruma::{OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
 use super::{Error, core::Access, farewell::ended, hall::Rooms, membership::Change, room::Room};
 use crate::{
     accounts::vault::VaultLedger,
+    clock::Timestamp,
     house::{HouseChange, HouseLedger, NameTag},
     seal::slots::SlotId,
 };
@@ -33,12 +34,12 @@ impl Rooms {
         }
     }
 
-    /// Ends the open rooms that nobody is in and in which nothing has happened for `lifetime`: who is invited hears that
-    /// he is not. The caller trusts the clock.
+    /// Ends the open rooms that nobody is in and in which nothing has happened for `lifetime` at `now`, which is trusted:
+    /// who is invited hears that he is not.
     ///
     /// # Errors
     /// The first room that could not be ended, after all have been looked at.
-    pub async fn end_empty(&self, lifetime: Duration) -> Result<(), Error> {
+    pub async fn end_empty(&self, lifetime: Duration, now: Timestamp) -> Result<(), Error> {
         let mut done = Ok(());
         for room in self.all_open() {
             let view = room.view();
@@ -46,7 +47,7 @@ impl Rooms {
                 continue;
             }
             let last = room.writer.lock().await.owner.ledger.last_ts;
-            if last.after(lifetime) <= self.clock.now() {
+            if last.after(lifetime) <= now {
                 done = done.and(self.end(&room).await);
             }
         }

@@ -8,6 +8,7 @@ use serde_json::{Value, json, value::to_raw_value};
 use super::{come, reboot, said, say};
 use crate::{
     accounts::{Session, vault::Fact},
+    clock::Clock,
     engine::{
         Engine,
         testing::{Machine, founded, register, settings},
@@ -151,6 +152,33 @@ async fn a_room_that_people_are_only_invited_to_ends() {
     let is_left = rooms.get(&empty.id).is_none_or(|entry| matches!(entry.fact, Fact::Left(_)));
     assert!(is_left && rooms.contains_key(&lived_in.id));
     assert!(!engine.journals.slots.contains(&empty.slot) && engine.rooms.find(&lived_in.id).is_some());
+}
+
+/// A clock that is set while the server runs is no reason to give anybody up, however long it has run.
+#[tokio::test]
+async fn nobody_is_given_up_by_a_clock_that_is_doubted() {
+    let machine = Machine::new(6);
+    let engine = machine.start().await;
+    let (al, bo, cy) = (register(&engine, "al").await, register(&engine, "bo").await, register(&engine, "cy").await);
+    let empty = founded(&engine, &al.session).await;
+    engine.rooms.invite(&empty, &al.user_id, &bo.user_id, Change::default()).await.unwrap();
+    engine.rooms.put_out(&empty, &al.user_id, &al.user_id, false, Change::default()).await.unwrap();
+    engine.deactivate(&cy.user_id, false).await.unwrap();
+    machine.clock.advance(Duration::from_hours(25));
+    engine.part_with_old().await;
+    machine.clock.set_synchronised(None);
+    machine.clock.set_wall(machine.clock.now().after(Duration::from_hours(24 * 365)));
+    machine.clock.advance(Duration::from_hours(23));
+    let is_there = || {
+        let parted = !engine.house.view().unwrap().parted.is_empty();
+        (engine.journals.slots.contains(&empty.slot), parted)
+    };
+    engine.part_with_old().await;
+    assert_eq!(is_there(), (true, true));
+    // Whoever says that it is right says so of a year, too.
+    engine.keeper.confirm_clock().await;
+    engine.part_with_old().await;
+    assert_eq!(is_there(), (false, false));
 }
 
 #[tokio::test]
