@@ -46,6 +46,8 @@ pub struct Owner<L: Ledger> {
     keep: Keep,
     windows: Vec<Window>,
     next_serial: u32,
+    /// The newest window of events that had died when this was loaded.
+    died: Option<u32>,
     /// Counts changes of where entries are found: windows opened, packed, replaced.
     arranged: u64,
     dirty: bool,
@@ -142,6 +144,7 @@ impl<L: Ledger> Owner<L> {
             keep,
             windows: Vec::new(),
             next_serial,
+            died: None,
             arranged: 0,
             dirty: false,
             ahead: false,
@@ -166,10 +169,14 @@ impl<L: Ledger> Owner<L> {
         // Positions that clients saw after the backup that this server was restored from stand for nothing else.
         next_serial = next_serial.max(first);
         records.iter_mut().filter(|record| record.serial < first).for_each(|record| record.closed = true);
+        let dead = |record: &&WindowRecord| {
+            record.stream == Stream::Timeline && journals.slots.epoch_key(record.partition).is_none()
+        };
+        let died = records.iter().rfind(dead).map(|record| record.serial);
         let mut windows: Vec<_> = records.into_iter().filter_map(|record| open_window(journals, record)).collect();
         windows.shrink_to_fit();
         let (arranged, ahead, stopped) = (0, false, false);
-        Ok(Some(Self { identity, ledger, keep, windows, next_serial, arranged, dirty, ahead, stopped }))
+        Ok(Some(Self { identity, ledger, keep, windows, next_serial, died, arranged, dirty, ahead, stopped }))
     }
 
     /// Reads every living window from the disk, in the order of their serials, and stands behind their last entries.
@@ -261,6 +268,12 @@ impl<L: Ledger> Owner<L> {
     pub fn class_at(&self, journals: &Journals, position: Position) -> Option<Class> {
         let window = self.windows.iter().find(|window| window.holds(position))?;
         lives(journals, window).then_some(window.record.partition.class)
+    }
+
+    /// The place behind the last entry of the newest window of events that had died when this was loaded.
+    #[must_use]
+    pub fn died_until(&self) -> Option<Position> {
+        self.died.map(|serial| Position::new(serial.saturating_add(1), 0))
     }
 
     /// The place of the first entry of the next window: behind everything that was ever written.

@@ -161,8 +161,10 @@ impl Room {
         let mut transactions = Tags::default();
         let ledger = owner.ledger.clone();
         let mut known = Known::of(&ledger);
+        // A later window may die before an earlier one, and takes along what stands before it.
+        let died = owner.died_until();
         owner.load_windows(journals, &mut |stream, position, plain| {
-            if stream != Stream::Timeline {
+            if stream != Stream::Timeline || died.is_some_and(|died| position < died) {
                 return Ok(());
             }
             let Digested { digest, content, transaction, replaces, root } =
@@ -181,6 +183,9 @@ impl Room {
             rows.push((position, digest, replaces));
             Ok(())
         })?;
+        if let Some((low, died)) = owner.ledger.low.as_mut().zip(died) {
+            low.position = low.position.max(died);
+        }
         let mut view = View::empty(&owner.ledger, Some(journals.clone()), term);
         // What lay in windows that are gone has expired.
         view.low = rows.first().map_or_else(|| owner.next_window(), |(position, ..)| position.window());

@@ -154,6 +154,46 @@ async fn a_room_that_people_are_only_invited_to_ends() {
     assert!(!engine.journals.slots.contains(&empty.slot) && engine.rooms.find(&lived_in.id).is_some());
 }
 
+/// As it does while the room is open: what is said of the state before each event is what was true then.
+#[tokio::test]
+async fn what_dies_in_the_middle_while_a_room_is_closed_takes_along_what_came_before() {
+    let machine = Machine::new(7);
+    let engine = machine.start().await;
+    let al = register(&engine, "al").await;
+    let room = founded(&engine, &al.session).await;
+    let name = async |name: &str| set(&engine, &room, &al.session, "m.room.name", name).await;
+    let retention = async |lifetime: &str| {
+        set(&engine, &room, &al.session, "m.room.retention", lifetime).await;
+        engine.keeper.tick().await;
+    };
+    name(r#"{"name":"old"}"#).await;
+    say(&engine, &room, &al.session, "before").await;
+    retention(&days(1)).await;
+    name(r#"{"name":"new"}"#).await;
+    retention(&days(30)).await;
+    say(&engine, &room, &al.session, "after").await;
+
+    let other = machine.copy(8);
+    other.cut();
+    let closed = other.start().await;
+    for (machine, engine) in [(&machine, &engine), (&other, &closed)] {
+        for _ in 0..3 {
+            machine.clock.advance(Duration::from_hours(24));
+            engine.keeper.tick().await;
+        }
+    }
+    come(&closed, &al).await;
+    let opened = closed.rooms.find(&room.id).unwrap();
+    let shown = |room: &Room| -> Vec<_> {
+        let view = room.view();
+        let name = |index| view.state_before(index).find("m.room.name", "")?.content_str("name");
+        view.timeline.iter().enumerate().map(|(index, entry)| (entry.id(), name(index))).collect()
+    };
+    let (stayed, opened) = (shown(&room), (shown(&opened), said(&opened)));
+    assert_eq!(opened, (stayed, vec!["after".to_owned()]));
+    assert!(opened.0.iter().all(|(_, name)| name.as_deref() == Some("new")));
+}
+
 /// A clock that is set while the server runs is no reason to give anybody up, however long it has run.
 #[tokio::test]
 async fn nobody_is_given_up_by_a_clock_that_is_doubted() {
