@@ -154,6 +154,17 @@ struct Head {
     offset: u64,
 }
 
+impl Head {
+    /// No blob is longer and no segment reaches further, bytes: what says so was not written here.
+    const MOST: u64 = 1 << 48;
+
+    fn read(plain: &[u8]) -> Result<Self, Error> {
+        let head: Option<Self> = serde_json::from_slice(plain).ok();
+        let head = head.filter(|head| head.length <= Self::MOST && head.offset <= Self::MOST);
+        head.ok_or(Error::Journal(journal::Error::Malformed))
+    }
+}
+
 /// All media of this server.
 pub struct Media {
     journals: Journals,
@@ -359,10 +370,22 @@ impl Media {
                 let key = BlobKey::new(&epoch, &id.0);
                 let context = Context { partition, kind: RowKind::Media };
                 let plain = open_one(key.head(), context, &address, row).map_err(journal::Error::from)?;
-                let head = serde_json::from_slice(&plain).map_err(|_| Error::Journal(journal::Error::Malformed))?;
-                return Ok(Some((partition, key, head)));
+                return Ok(Some((partition, key, Head::read(&plain)?)));
             }
         }
         Ok(None)
+    }
+}
+
+/// Doors for fuzz targets.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod heads {
+    use super::{Head, Shape};
+
+    /// The shape of the blob that a head is of, and where its last chunk begins.
+    pub(crate) fn read(plain: &[u8]) -> Option<(Shape, u64)> {
+        let head = Head::read(plain).ok()?;
+        let shape = Shape::of(head.length);
+        Some((shape, head.offset + shape.sealed(shape.chunks() - 1).0))
     }
 }

@@ -412,3 +412,14 @@ async fn bombs_and_other_things_are_refused() {
     }
     assert!(matches!(media.thumbnail(MediaId([1; 16]), wanted).await, Err(Error::NotFound)));
 }
+
+#[test]
+fn a_head_that_reaches_beyond_every_disk_is_refused() {
+    let head =
+        |length: u64, offset: u64| super::Head::read(format!(r#"{{"l":{length},"s":0,"o":{offset}}}"#).as_bytes());
+    assert!(head(0, 0).is_ok() && head(1 << 48, 1 << 48).is_ok());
+    for (length, offset) in [((1 << 48) + 1, 0), (u64::MAX, 0), (0, u64::MAX)] {
+        assert!(head(length, offset).is_err(), "{length} {offset}");
+    }
+    assert!(super::Head::read(b"{}").is_err());
+}

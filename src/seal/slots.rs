@@ -479,6 +479,7 @@ fn first(medium: &dyn Medium, random: &dyn Random) -> Result<Current, Error> {
 /// Doors for fuzz targets.
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing {
+    pub(crate) use super::frozen::fuzzing::read as read_frozen;
     use super::{
         SECTOR,
         format::{self, Root},

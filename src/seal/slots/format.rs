@@ -23,6 +23,9 @@ pub(super) const TAG: usize = 16;
 /// Id, value, kind, class, flags, a zero, serial.
 const ENTRY: usize = 16 + 32 + 1 + 1 + 2 + 4;
 const HEAD: usize = 1 + 4;
+/// No table is written more often: a commit a nanosecond for three centuries. What says more was made by somebody else, and
+/// there would be no generation after it.
+pub(super) const MOST_GENERATION: u64 = u64::MAX >> 1;
 /// The flag of an epoch whose end was set while the clock was not trusted.
 const PROVISIONAL: u8 = 1;
 
@@ -74,7 +77,9 @@ impl Root {
         let generation = u64::from_be_bytes(fields.take()?);
         let length = usize::try_from(u32::from_be_bytes(fields.take()?)).ok()?;
         let (hash, key) = (fields.take()?, Key::from_bytes(fields.take()?));
-        (magic == MAGIC && version == VERSION && length <= MOST_IMAGE).then_some(Self { generation, length, key, hash })
+        let is_ours = magic == MAGIC && version == VERSION;
+        let is_bounded = length <= MOST_IMAGE && generation <= MOST_GENERATION;
+        (is_ours && is_bounded).then_some(Self { generation, length, key, hash })
     }
 }
 
@@ -178,7 +183,8 @@ pub(super) fn read_table(inside: &[u8]) -> Option<Table> {
             SlotKind::Serial => drop(table.serials.insert(epoch?.class, serial)),
             SlotKind::Incarnation => {
                 let since = Timestamp(u64::from_be_bytes(*id.last_chunk()?));
-                table.incarnation = Incarnation { number: serial, since };
+                let number = Some(serial).filter(|number| *number <= Incarnation::MOST)?;
+                table.incarnation = Incarnation { number, since };
             }
             kind => drop(table.slots.insert(SlotId(id), Slot { kind, value, epoch })),
         }

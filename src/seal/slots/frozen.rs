@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Error, Incarnation, MOST_IMAGE, Medium, SECTOR, SlotKind,
-    format::{self, NONCE, TAG},
+    format::{self, MOST_GENERATION, NONCE, TAG},
     persist, read_table,
     table::Table,
     winner,
@@ -43,20 +43,12 @@ impl Frozen {
         if size > MOST_FROZEN {
             return Err(Error::Full);
         }
-        let nonce: [u8; NONCE] = random.bytes();
         let mut inside = Zeroizing::new(Vec::with_capacity(size));
         inside.extend_from_slice(&self.generation.to_be_bytes());
         inside.extend_from_slice(&at.0.to_be_bytes());
         format::write_table(&self.table, &mut inside)?;
         inside.resize(size - HEAD - NONCE - TAG, 0);
-        let tag = cipher(key)
-            .encrypt_inout_detached(&nonce.into(), &head(), inside.as_mut_slice().into())
-            .expect("a table is shorter than the cipher's limit");
-        let mut sealed = head().to_vec();
-        sealed.extend_from_slice(&nonce);
-        sealed.extend_from_slice(&inside);
-        sealed.extend_from_slice(&tag);
-        Ok(sealed)
+        Ok(seal_inside(key, &mut inside, random))
     }
 
     /// What was sealed under `key`, and the time it was taken; `None` for anything else.
@@ -72,7 +64,9 @@ impl Frozen {
         let (generation, rest) = inside.split_first_chunk::<8>()?;
         let (at, table) = rest.split_first_chunk::<8>()?;
         let table = format::read_table(table)?;
-        Some((Self { table, generation: u64::from_be_bytes(*generation) }, Timestamp(u64::from_be_bytes(*at))))
+        let generation = u64::from_be_bytes(*generation);
+        let frozen = (generation <= MOST_GENERATION).then_some(Self { table, generation })?;
+        Some((frozen, Timestamp(u64::from_be_bytes(*at))))
     }
 
     /// Whether a file that begins like this is a sealed table.
@@ -153,6 +147,15 @@ impl Frozen {
     }
 }
 
+/// What a sealed table is, around its `inside`.
+fn seal_inside(key: &Key, inside: &mut [u8], random: &dyn Random) -> Vec<u8> {
+    let nonce: [u8; NONCE] = random.bytes();
+    let tag = cipher(key)
+        .encrypt_inout_detached(&nonce.into(), &head(), (&mut *inside).into())
+        .expect("a table is shorter than the cipher's limit");
+    [&head()[..], &nonce, &*inside, &tag].concat()
+}
+
 fn head() -> [u8; HEAD] {
     let mut head = [0; HEAD];
     head[..8].copy_from_slice(&MAGIC);
@@ -162,6 +165,20 @@ fn head() -> [u8; HEAD] {
 
 fn cipher(key: &Key) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(derive(Usage::BackupTable, key, &[]).expose().into())
+}
+
+/// Doors for fuzz targets.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing {
+    use super::{Frozen, Key, Random, Timestamp, seal_inside};
+
+    /// The table, and its time, whose sealed form has these bytes inside.
+    pub(crate) fn read(inside: &[u8], random: &dyn Random) -> Option<(Frozen, Timestamp)> {
+        let key = Key::from_bytes([1; 32]);
+        let sealed = seal_inside(&key, &mut inside.to_vec(), random);
+        assert!(Frozen::open(&Key::from_bytes([2; 32]), &sealed).is_none(), "another key opens it");
+        Frozen::open(&key, &sealed)
+    }
 }
 
 #[cfg(test)]
@@ -213,6 +230,26 @@ mod tests {
         }
         for length in [0, 12, 50, sealed.len() - 1] {
             assert!(Frozen::open(&key(8), &sealed[..length]).is_none());
+        }
+    }
+
+    #[test]
+    fn a_table_that_nobody_can_go_on_from_is_refused() {
+        let opens = |frozen: &Frozen| {
+            let sealed = frozen.seal(&key(8), Timestamp(77), &SeededRandom::new(1)).unwrap();
+            Frozen::open(&key(8), &sealed).is_some()
+        };
+        let last = Incarnation::MOST;
+        for (generation, number, expected) in [
+            (MOST_GENERATION, last, true),
+            (MOST_GENERATION + 1, last, false),
+            (u64::MAX, 0, false),
+            (9, last + 1, false),
+            (9, u32::MAX, false),
+        ] {
+            let mut frozen = Frozen { generation, ..frozen() };
+            frozen.table.incarnation.number = number;
+            assert_eq!(opens(&frozen), expected, "{generation} {number}");
         }
     }
 
