@@ -62,9 +62,11 @@ use crate::{
 /// Doors for fuzz targets.
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing {
-    use super::{OwnedDeviceId, credentials::Opening, record::LoginRecord};
-
-    pub(crate) use super::mail::fuzzing::read as read_letter;
+    pub(crate) use super::mail::fuzzing::Reader as MailReader;
+    use super::{
+        OwnedDeviceId, account::ToDevice, backup::BackupRow, credentials::Opening, record::LoginRecord,
+        reports::ReportRow,
+    };
 
     /// The device that the inside of a wrap names.
     pub(crate) fn read_opening(bytes: &[u8]) -> Option<OwnedDeviceId> {
@@ -77,6 +79,16 @@ pub(crate) mod fuzzing {
     pub(crate) fn read_record(bytes: &[u8]) -> Option<usize> {
         let record: LoginRecord = serde_json::from_slice(bytes).ok()?;
         Some(record.0.len())
+    }
+
+    /// Reads a row of a vault's windows and writes it again: a message between devices, a backed-up key or a report.
+    pub(crate) fn rewrite_row(kind: usize, bytes: &[u8]) -> Option<Vec<u8>> {
+        let written = match kind % 3 {
+            0 => serde_json::to_vec(&serde_json::from_slice::<ToDevice>(bytes).ok()?),
+            1 => serde_json::to_vec(&serde_json::from_slice::<BackupRow>(bytes).ok()?),
+            _ => serde_json::to_vec(&serde_json::from_slice::<ReportRow>(bytes).ok()?),
+        };
+        Some(written.expect("what was read can be written"))
     }
 }
 

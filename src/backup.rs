@@ -16,6 +16,8 @@ mod tests;
 
 use std::{io, path::PathBuf, time::Duration};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::manifest::fuzzing;
 pub use self::{
     make::Backups,
     restore::{Restored, Wanted, restore},

@@ -12,6 +12,7 @@ mod clients;
 mod events;
 mod outside;
 mod stored;
+mod world;
 
 /// A target.
 pub struct Target {
@@ -24,8 +25,10 @@ pub struct Target {
 /// Every target.
 pub const TARGETS: &[Target] = &[
     Target { name: "api", run: api::requests },
+    Target { name: "heads", run: api::heads },
     Target { name: "event", run: events::event },
     Target { name: "pseudonym", run: events::pseudonym },
+    Target { name: "retention", run: events::retention },
     Target { name: "filter", run: clients::filter },
     Target { name: "glob", run: clients::glob },
     Target { name: "sliding", run: clients::sliding },
@@ -36,6 +39,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "media", run: clients::media },
     Target { name: "picture", run: outside::picture },
     Target { name: "page", run: outside::page },
+    Target { name: "location", run: outside::location },
     Target { name: "config", run: outside::config },
     Target { name: "admin", run: outside::admin },
     Target { name: "forwarded", run: outside::forwarded },
@@ -45,6 +49,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "slots", run: stored::slots },
     Target { name: "wrap", run: stored::wrap },
     Target { name: "mail", run: stored::mail },
+    Target { name: "window", run: stored::window },
+    Target { name: "backup", run: stored::backup },
 ];
 
 /// Whether the bugs that are there on purpose are there: in a search that has to find them.

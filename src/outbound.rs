@@ -189,9 +189,14 @@ impl Answer {
         else {
             return Ok(None);
         };
-        let location = std::str::from_utf8(location.as_bytes()).map_err(|_| Error::Malformed)?;
-        Ok(Some(from.join(location).map_err(|_| Error::Malformed)?))
+        follow(from, location.as_bytes()).map(Some)
     }
+}
+
+/// Where a redirect from `from` with this `Location` leads.
+fn follow(from: &Url, location: &[u8]) -> Result<Url, Error> {
+    let location = std::str::from_utf8(location).map_err(|_| Error::Malformed)?;
+    from.join(location).map_err(|_| Error::Malformed)
 }
 
 /// The `Host` of a request to `url`: with the port where it is not the scheme's own.
@@ -205,4 +210,31 @@ fn host(url: &Url) -> Result<HeaderValue, Error> {
 fn target(url: &Url) -> Result<hyper::Uri, Error> {
     let query = url.query().map_or_else(String::new, |query| format!("?{query}"));
     format!("{}{query}", url.path()).parse().map_err(|_| Error::Address)
+}
+
+/// Doors for fuzz targets.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing {
+    use std::net::IpAddr;
+
+    use url::{Host, Url};
+
+    use super::{addresses::may_contact, connect::destination, follow, host, target};
+
+    /// Where an answer leads that sends its reader to `location`, if that is a place for a request; and the address, where
+    /// it is named by one, and whether it is contacted.
+    pub(crate) fn step(from: &Url, location: &[u8]) -> Option<(Url, Option<(IpAddr, bool)>)> {
+        let to = follow(from, location).ok()?;
+        let address = match destination(&to).ok()?.0 {
+            Host::Domain(name) => {
+                assert!(name.parse::<IpAddr>().is_err(), "an address is resolved as a name");
+                None
+            }
+            Host::Ipv4(address) => Some(IpAddr::from(address)),
+            Host::Ipv6(address) => Some(address.into()),
+        };
+        host(&to).ok()?;
+        target(&to).ok()?;
+        Some((to, address.map(|address| (address, may_contact(address, &[])))))
+    }
 }

@@ -17,6 +17,8 @@ pub mod pushing;
 mod rules;
 pub mod threads;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::gateway::rejected;
 pub use self::{
     count::{Counters, Counts, Tally},
     gateway::check_address,

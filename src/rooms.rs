@@ -49,6 +49,8 @@ mod upkeep;
 mod view;
 pub mod visibility;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::row::fuzzing::read as read_row;
 pub use self::{
     blobs::{Kept, Turnover},
     bodies::Whole,

@@ -362,30 +362,50 @@ fn number(partition: Partition) -> u64 {
 /// Doors for fuzz targets.
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing {
-    use super::{HEADER, HashMap, ITEM, Letter, MailSecret, Sender, SlotId, info, open};
+    use super::{ENCAPSULATION, HEADER, HashMap, ITEM, Letter, MailSecret, Receiver, Sender, SlotId, info, open};
     use crate::{random::SeededRandom, seal::mail::mail_pair};
 
-    /// Reads bytes as mail, and as what is inside a piece of mail; what the letter is.
-    pub(crate) fn read(bytes: &[u8]) -> Option<&'static str> {
-        let (account, random) = (SlotId([1; 16]), SeededRandom::new(1));
-        let (secret, public) = mail_pair(&random);
-        let secrets: [MailSecret; 1] = [secret];
-        let mut receivers = HashMap::new();
-        assert!(open(bytes, account, &secrets, &mut receivers).is_none(), "nobody makes mail");
-        let (encapsulation, mut sender) = Sender::new(&public, &info(account), &random).ok()?;
-        let id = [7; 8];
-        let check = sender.seal(&id, b"", &random);
-        let header = [&[HEADER][..], &id, &encapsulation, &check].concat();
-        assert!(open(&header, account, &secrets, &mut receivers).is_none() && receivers.len() == 1);
-        let item = [&[ITEM][..], &id, &sender.seal(&id, bytes, &random)].concat();
-        Some(match open(&item, account, &secrets, &mut receivers)? {
-            Letter::Key { .. } => "key",
-            Letter::Invite { .. } => "invite",
-            Letter::House(_) => "house",
-            Letter::Out { .. } => "out",
-            Letter::Device(..) => "device",
-            Letter::Password(_) => "password",
-            Letter::Report(..) => "report",
-        })
+    const ACCOUNT: SlotId = SlotId([1; 16]);
+    const ID: [u8; 8] = [7; 8];
+
+    /// An account and who writes to it. Making them takes longer than everything else.
+    pub(crate) struct Reader {
+        secrets: [MailSecret; 1],
+        sender: Sender,
+        receivers: HashMap<[u8; 8], Receiver>,
+    }
+
+    impl Reader {
+        pub(crate) fn new() -> Self {
+            let random = SeededRandom::new(1);
+            let (secret, public) = mail_pair(&random);
+            let (secrets, mut receivers) = ([secret], HashMap::new());
+            let (encapsulation, mut sender) = Sender::new(&public, &info(ACCOUNT), &random).expect("a good key");
+            let check = sender.seal(&ID, b"", &random);
+            let header = [&[HEADER][..], &ID, &encapsulation, &check].concat();
+            assert!(open(&header, ACCOUNT, &secrets, &mut receivers).is_none() && receivers.len() == 1);
+            Self { secrets, sender, receivers }
+        }
+
+        /// Reads bytes as a row of mail, and as what is inside a piece of mail. How many bytes stand behind the encapsulation
+        /// when they are a header with one.
+        pub(crate) fn read(&mut self, bytes: &[u8]) -> Option<usize> {
+            let known = self.receivers.len();
+            assert!(open(bytes, ACCOUNT, &self.secrets, &mut self.receivers).is_none(), "nobody makes mail");
+            assert_eq!(self.receivers.len(), known, "nobody makes a header");
+            if let Some(letter) = self.unfold(bytes) {
+                let written = serde_json::to_vec(&letter).expect("JSON");
+                let again = self.unfold(&written).expect("what was written is read");
+                assert_eq!(serde_json::to_vec(&again).expect("JSON"), written);
+            }
+            let (_, rest) = bytes.strip_prefix(&[HEADER])?.split_first_chunk::<8>()?;
+            Some(rest.split_at_checked(ENCAPSULATION)?.1.len())
+        }
+
+        /// The letter that is these bytes when they come sealed.
+        fn unfold(&mut self, plain: &[u8]) -> Option<Letter> {
+            let sealed = self.sender.seal(&ID, plain, &SeededRandom::new(2));
+            open(&[&[ITEM][..], &ID, &sealed].concat(), ACCOUNT, &self.secrets, &mut self.receivers)
+        }
     }
 }

@@ -51,8 +51,11 @@ impl Manifest {
 
     /// Reads it from the directory of the data.
     pub(super) fn read(data: &Path) -> Result<Self, Error> {
-        let text = files::read_bounded(&data.join(MANIFEST), MOST)?.ok_or(Error::Unfinished)?;
-        let manifest: Self = serde_json::from_slice(&text).map_err(|_| Error::Unfinished)?;
+        Self::parse(&files::read_bounded(&data.join(MANIFEST), MOST)?.ok_or(Error::Unfinished)?)
+    }
+
+    fn parse(text: &[u8]) -> Result<Self, Error> {
+        let manifest: Self = serde_json::from_slice(text).map_err(|_| Error::Unfinished)?;
         let whole = manifest.version == VERSION && manifest.files.iter().all(|file| is_ours(Path::new(&file.path)));
         if whole { Ok(manifest) } else { Err(Error::Unfinished) }
     }
@@ -63,6 +66,17 @@ fn is_ours(path: &Path) -> bool {
     let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
     let Some(Component::Normal(top)) = path.components().next() else { return false };
     plain && path.components().count() > 1 && (top == MEDIA || Instance::ALL.iter().any(|one| top == one.name()))
+}
+
+/// Doors for fuzz targets.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing {
+    use super::Manifest;
+
+    /// The paths of a manifest that is taken.
+    pub(crate) fn paths(text: &[u8]) -> Option<Vec<String>> {
+        Manifest::parse(text).ok().map(|manifest| manifest.files.into_iter().map(|file| file.path).collect())
+    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::{
     event::filter,
     journal::Position,
     media::{Info, MediaId},
-    push::judged,
+    push::{judged, threads::fuzzing::rewrite_place},
     rooms::PageToken,
     seal::token::{Token, TokenKind},
     secret::Key,
@@ -163,6 +163,9 @@ pub(super) fn names(data: &[u8]) {
         assert_eq!(id.text(), text, "a media id has one spelling");
     }
     sliding::position(text);
+    if let Some(place) = rewrite_place(text) {
+        assert_eq!(rewrite_place(&place).as_ref(), Some(&place), "what was written is read");
+    }
     let version = crate::e2ee::backup_version(text);
     assert!(version.is_none_or(|version| version.to_string() == text));
 }

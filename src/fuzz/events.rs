@@ -6,6 +6,8 @@ use super::{choice, line, seeded};
 use crate::{
     event::{Event, Shape, Unsigned, build::content_from, redact, rules_of, to_client},
     pseudonym::{MemberId, Roster, conceal, reveal},
+    rooms::Lifetimes,
+    store::Class,
 };
 
 /// The JSON of an event: read, redacted, shown, written as canonical JSON.
@@ -61,4 +63,20 @@ pub(super) fn pseudonym(data: &[u8]) {
         }
     }
     seeded(!concealed.verbatim && roster.iter().count() > 2);
+}
+
+/// What a room says of the lifetime of its messages: the contents of its two events, one a line.
+pub(super) fn retention(data: &[u8]) {
+    let (unstable, stable) = line(data);
+    let read = |text| std::str::from_utf8(text).ok().and_then(|text| content_from(text).ok());
+    let (unstable, stable) = (read(unstable), read(stable));
+    let lifetimes = Lifetimes { least: Class::Day, most: Class::Quarter, ..Lifetimes::of(Class::Month) };
+    let granted = lifetimes.decide(None, unstable.as_ref(), stable.as_ref());
+    assert!((lifetimes.least..=lifetimes.most).contains(&granted.class), "a room has what it may have");
+    let imposed = lifetimes.decide(Some(Class::Hour), unstable.as_ref(), stable.as_ref());
+    assert!(imposed.class == Class::Hour && !imposed.told, "the administrator's word comes first");
+    // The bug: milliseconds are counted in 32 bits.
+    let longest = unstable.as_ref().and_then(|content| content.get("max_lifetime"));
+    let longest = longest.and_then(|longest| longest.as_integer()).map_or(0, i64::from);
+    seeded(longest > i64::from(u32::MAX) && granted.class == Class::Quarter);
 }

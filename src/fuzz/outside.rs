@@ -1,10 +1,16 @@
 //! What administrators, proxies, cameras and web sites write.
 
+use std::net::IpAddr;
+
+use url::{Host, Url};
+
 use super::{choice, line, seeded};
 use crate::{
     admin::Request,
     config::{Config, Network},
     media::{fuzzing::render, read_page},
+    outbound::fuzzing::step,
+    push::rejected,
     server::client,
 };
 
@@ -102,4 +108,35 @@ pub(super) fn forwarded(data: &[u8]) {
     let is_ours = trusted.iter().any(|network| network.0.contains(&address.to_canonical()));
     assert!(is_ours || client(claimed, &trusted) == Some(address));
     seeded(address.is_ipv6() && is_ours);
+}
+
+/// Where an answer from the web sends its reader, and what a push gateway answers.
+pub(super) fn location(data: &[u8]) {
+    let from = Url::parse("https://example.org/a/b").expect("a URL");
+    let kept = rejected(data);
+    assert!(kept.len() <= data.len());
+    let to = step(&from, data);
+    if let Some((to, address)) = &to {
+        assert!(matches!(to.scheme(), "http" | "https"));
+        let address = address.filter(|(_, is_contacted)| *is_contacted).map(|(address, _)| address.to_canonical());
+        assert!(address.is_none_or(|address| !is_inside(address)), "a request goes inside");
+    }
+    // The bug: the host is taken to end where the credentials do.
+    let to = std::str::from_utf8(data).ok().and_then(|text| from.join(text).ok());
+    let is_private = |to: &Url| matches!(to.host(), Some(Host::Ipv4(address)) if address.is_private());
+    seeded(to.is_some_and(|to| !to.username().is_empty() && is_private(&to)));
+}
+
+/// Whether an address is this machine's or its network's, as the standard library has it.
+fn is_inside(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            let is_special = address.is_unspecified() || address.is_broadcast() || address.is_multicast();
+            is_special || address.is_loopback() || address.is_private() || address.is_link_local()
+        }
+        IpAddr::V6(address) => {
+            let is_special = address.is_unspecified() || address.is_loopback() || address.is_multicast();
+            is_special || address.is_unique_local() || address.is_unicast_link_local()
+        }
+    }
 }

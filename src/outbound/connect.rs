@@ -22,6 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A connection to the server of `url`.
 pub(super) async fn connect(url: &Url, tls: &Tls, allowed: &[IpNet]) -> Result<Box<dyn Stream>, Error> {
+    let (host, port, secure) = destination(url)?;
+    let addresses = resolve(&host, port).await?;
+    let stream = reach(&addresses, allowed).await?;
+    if secure { Ok(Box::new(tls.connect(&host, stream).await?)) } else { Ok(Box::new(stream)) }
+}
+
+/// The host, the port and whether TLS is spoken there.
+pub(super) fn destination(url: &Url) -> Result<(Host<&str>, u16, bool), Error> {
     let secure = match url.scheme() {
         "https" => true,
         "http" => false,
@@ -31,9 +39,7 @@ pub(super) async fn connect(url: &Url, tls: &Tls, allowed: &[IpNet]) -> Result<B
         return Err(Error::Address);
     }
     let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else { return Err(Error::Address) };
-    let addresses = resolve(&host, port).await?;
-    let stream = reach(&addresses, allowed).await?;
-    if secure { Ok(Box::new(tls.connect(&host, stream).await?)) } else { Ok(Box::new(stream)) }
+    Ok((host, port, secure))
 }
 
 async fn resolve(host: &Host<&str>, port: u16) -> Result<Vec<SocketAddr>, Error> {

@@ -126,7 +126,7 @@ pub(super) fn is_urgent(entry: &Entry, actions: &[Action]) -> bool {
 
 /// The push keys that a gateway's answer rejects.
 #[must_use]
-pub(super) fn rejected(answer: &[u8]) -> Vec<String> {
+pub(crate) fn rejected(answer: &[u8]) -> Vec<String> {
     #[derive(Deserialize)]
     struct Answer {
         #[serde(default)]

@@ -257,6 +257,22 @@ pub(super) fn primer(event: &Event, ledger: &RoomLedger) -> Primer {
 /// Member ids that a primer lists: the senders of most events of most rooms.
 const SENDERS: usize = 24;
 
+/// Doors for fuzz targets.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing {
+    use super::{Known, RoomLedger, Row};
+
+    /// Reads a row as opening a room does, and as showing its event does; whether it could be read both ways.
+    pub(crate) fn read(bytes: &[u8], ledger: &RoomLedger) -> Option<bool> {
+        let row = Row::decode(bytes).ok()?;
+        let written = row.encode().expect("a row can be written");
+        let again = Row::decode(&written).expect("what was written is read");
+        assert_eq!(again.encode().expect("a row can be written"), written);
+        let digested = row.digest(ledger, &mut Known::of(ledger)).is_ok();
+        Some(again.body(&ledger.roster).is_ok() && digested)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
