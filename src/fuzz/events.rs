@@ -1,6 +1,6 @@
 //! Events and their stored form.
 
-use ruma::{CanonicalJsonObject, RoomVersionId, owned_event_id, owned_room_id, owned_server_name};
+use ruma::{CanonicalJsonObject, CanonicalJsonValue, RoomVersionId, owned_event_id, owned_room_id, owned_server_name};
 
 use super::{choice, line, seeded};
 use crate::{
@@ -77,6 +77,6 @@ pub(super) fn retention(data: &[u8]) {
     assert!(imposed.class == Class::Hour && !imposed.told, "the administrator's word comes first");
     // The bug: milliseconds are counted in 32 bits.
     let longest = unstable.as_ref().and_then(|content| content.get("max_lifetime"));
-    let longest = longest.and_then(|longest| longest.as_integer()).map_or(0, i64::from);
+    let longest = longest.and_then(CanonicalJsonValue::as_integer).map_or(0, i64::from);
     seeded(longest > i64::from(u32::MAX) && granted.class == Class::Quarter);
 }
