@@ -12,6 +12,7 @@ mod devices;
 mod ending;
 mod error;
 mod expiry;
+mod house_key;
 mod login;
 mod login_token;
 mod mail;

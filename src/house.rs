@@ -50,6 +50,8 @@ impl<E: From<Error>> From<journal::Error> for Refusal<E> {
 pub struct House {
     journals: Journals,
     awake: RwLock<Option<Arc<Live<HouseLedger>>>>,
+    /// HK while the house is awake, and behind it the next one while HK is being replaced.
+    keys: RwLock<Vec<Key>>,
     waking: Mutex<()>,
 }
 
@@ -60,7 +62,7 @@ impl House {
     /// A sleeping house.
     #[must_use]
     pub fn new(journals: Journals) -> Self {
-        Self { journals, awake: RwLock::new(None), waking: Mutex::new(()) }
+        Self { journals, awake: RwLock::new(None), keys: RwLock::default(), waking: Mutex::new(()) }
     }
 
     /// Whether there is a house on the disk, awake or not.
@@ -74,7 +76,7 @@ impl House {
         let house = self.awake.read().clone().ok_or(Error::Asleep)?;
         match house.stopped() {
             None => Ok(house),
-            Some(identity) => self.reload(identity),
+            Some(_) => self.reload(),
         }
     }
 
@@ -106,7 +108,8 @@ impl House {
         batch: &mut Batch,
     ) -> Result<(Owner<HouseLedger>, Change), Error> {
         let incarnation = self.journals.slots.incarnation().number;
-        let mut ledger = HouseLedger { incarnation, ..HouseLedger::default() };
+        let keyed = Some(self.journals.epochs.stretch());
+        let mut ledger = HouseLedger { incarnation, keyed, ..HouseLedger::default() };
         for change in changes {
             journal::Ledger::apply(&mut ledger, change)?;
         }
@@ -122,12 +125,16 @@ impl House {
     /// Lets go of a house that has ended; the next account founds another.
     pub fn close(&self) {
         *self.awake.write() = None;
+        self.keys.write().clear();
     }
 
     /// Wakes the house with an owner that is durable.
     pub fn adopt(&self, owner: Owner<HouseLedger>) -> Arc<Live<HouseLedger>> {
+        let key = owner.identity().key.clone();
         let live = Arc::new(Live::new(owner));
-        *self.awake.write() = Some(Arc::clone(&live));
+        let mut awake = self.awake.write();
+        *awake = Some(Arc::clone(&live));
+        *self.keys.write() = vec![key];
         live
     }
 
@@ -147,16 +154,24 @@ impl House {
     }
 
     /// Loads the house again that an abandoned write has stopped.
-    fn reload(&self, stopped: &Identity) -> Result<Arc<Live<HouseLedger>>, Error> {
+    fn reload(&self) -> Result<Arc<Live<HouseLedger>>, Error> {
         let mut awake = self.awake.write();
         match &*awake {
             Some(house) if house.stopped().is_none() => return Ok(Arc::clone(house)),
             _ => {}
         }
-        // A key that opens no longer was replaced by the write that was abandoned: the next who comes has the new one.
-        let owner = Owner::load(&self.journals, stopped.clone(), HouseLedger::default())?;
-        *awake = owner.map(|owner| Arc::new(Live::new(owner)));
-        awake.clone().ok_or(Error::Asleep)
+        // What was abandoned may have been the replacement of HK, before its commit or after it.
+        let keys = self.keys.read().clone();
+        for key in keys {
+            if let Some(owner) = Owner::load(&self.journals, identity(key.clone()), HouseLedger::default())? {
+                *self.keys.write() = vec![key];
+                let house = Arc::new(Live::new(owner));
+                *awake = Some(Arc::clone(&house));
+                return Ok(house);
+            }
+        }
+        *awake = None;
+        Err(Error::Asleep)
     }
 
     /// Gives the house a new generation, when it is awake and changed.
@@ -167,9 +182,42 @@ impl House {
         }
     }
 
-    /// The house key, for the vault of a new account.
-    pub async fn key(&self) -> Result<Key, Error> {
-        Ok(self.awake()?.write().await.identity().key.clone())
+    /// What the vault of an open account has to hold: HK, and while it is being replaced also the next one.
+    #[must_use]
+    pub fn keys(&self) -> Vec<Key> {
+        self.keys.read().clone()
+    }
+
+    /// Draws the key that is to follow HK. From here on it is among [`House::keys`].
+    ///
+    /// # Errors
+    /// While the house sleeps.
+    pub fn next_key(&self) -> Result<Key, Error> {
+        self.awake()?;
+        let next = Key::random(self.journals.random.as_ref());
+        let mut keys = self.keys.write();
+        keys.truncate(1);
+        keys.push(next.clone());
+        Ok(next)
+    }
+
+    /// Replaces HK by `next`, of which every account has been told that `told` knows. Whether it was replaced: not where
+    /// an account has come meanwhile.
+    ///
+    /// # Errors
+    /// When the commit fails; then either key is in force.
+    pub async fn put_key(&self, next: &Key, told: impl Fn(&HouseLedger) -> bool) -> Result<bool, Error> {
+        let house = self.awake()?;
+        let mut writing = house.write().await;
+        if !told(&writing.ledger) {
+            return Ok(false);
+        }
+        let mut batch = Batch::default();
+        let changes = vec![HouseChange::Keyed(self.journals.epochs.stretch())];
+        let prepared = writing.prepare_with(&self.journals, Some(next.clone()), changes, &mut batch)?;
+        writing.commit_generation(&self.journals, prepared, batch).await?;
+        *self.keys.write() = vec![next.clone()];
+        Ok(true)
     }
 }
 

@@ -30,6 +30,7 @@ mod profile;
 mod read;
 mod reading;
 pub mod relations;
+mod replace;
 mod rewrite;
 mod room;
 mod roots;

@@ -397,7 +397,8 @@ impl Thief<'_> {
             Value::Object(fields) => {
                 if let (Some(slot), Some(keys)) = (fields.get("s"), fields.get("k")) {
                     let keys = keys.as_array().cloned().unwrap_or_else(|| vec![keys.clone()]);
-                    for key in keys {
+                    // That of a public room has the next one beside it while it is replaced.
+                    for key in keys.into_iter().chain(fields.get("n").cloned()) {
                         let (slot, key) = (serde_json::from_value(slot.clone()), serde_json::from_value::<Key>(key));
                         if let (Ok(slot), Ok(key)) = (slot, key) {
                             self.known.owners.insert((slot, *key.expose()));

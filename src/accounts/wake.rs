@@ -103,7 +103,6 @@ impl Accounts {
     /// Notes the house key that opened and the life of the server, and drops devices whose tokens are gone, here and in the house, and the mark of
     /// an end that never came.
     async fn tidy(&self, account: &Account) -> Result<(), Error> {
-        let house = self.house.key().await?;
         let slots = &self.journals.slots;
         let incarnation = slots.incarnation().number;
         let changes = |vault: &VaultLedger| {
@@ -111,8 +110,10 @@ impl Accounts {
             if vault.incarnation < incarnation {
                 changes.push(VaultChange::Incarnation(incarnation));
             }
-            if vault.house_keys.first() != Some(&house) || vault.house_keys.len() > 1 {
-                changes.push(VaultChange::HouseKeys(vec![house.clone()]));
+            // Asked with the vault in hand: HK may be about to be replaced.
+            let keys = self.house.keys();
+            if !keys.is_empty() && vault.house_keys != keys {
+                changes.push(VaultChange::HouseKeys(keys));
             }
             let dehydrated = vault.dehydrated.as_ref().map(|kept| &kept.device);
             for (id, device) in vault.devices.iter().filter(|(id, _)| dehydrated != Some(id)) {

@@ -1,4 +1,4 @@
-//! Upkeep: epochs ahead of time, packs, generations for whoever changed, merges.
+//! Upkeep: epochs ahead of time, packs, generations for whoever changed, keys that are old, merges.
 
 use std::time::Duration;
 
@@ -69,11 +69,23 @@ impl Engine {
         }
     }
 
-    /// Gives everybody who changed a new generation.
+    /// Gives everybody who changed a new generation, and begins to replace the keys that are old.
     pub async fn renew(&self) {
         self.tidy_house().await;
         self.rooms.open_admitted().await;
+        if let Err(error) = self.accounts.renew_house_key().await.map_err(rooms::Error::from) {
+            log::warn!("the key of the house was not replaced", reason = error.reason());
+        }
+        self.rooms.find_due().await;
+        self.replace_keys().await;
         self.renew_open().await;
+    }
+
+    /// Replaces some of the rooms' keys that are due.
+    pub async fn replace_keys(&self) {
+        if let Err(error) = self.rooms.replace_due().await {
+            log::warn!("the key of a room was not replaced", reason = error.reason());
+        }
     }
 
     /// As [`Engine::renew`], without looking for what can be tidied first.
@@ -140,6 +152,7 @@ impl Engine {
             self.part_with_old().await;
             self.renew().await;
         }
+        self.replace_keys().await;
         if is_due(&mut pace.merged, now, MERGE_EVERY) {
             self.merge().await;
         }

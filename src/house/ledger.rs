@@ -23,6 +23,8 @@ use crate::{
 pub struct HouseLedger {
     /// The life of the server that the house was last opened in.
     pub incarnation: u32,
+    /// The stretch of thirty days in which HK came; nothing where that was not noted.
+    pub keyed: Option<u32>,
     /// Every account by localpart.
     pub accounts: OrdMap<String, AccountEntry>,
     /// Profiles by localpart.
@@ -173,7 +175,7 @@ pub struct Alias {
 }
 
 /// A room whose key is not a secret among the accounts of the house.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublicRoom {
     /// The room's slot.
     #[serde(rename = "s")]
@@ -181,6 +183,23 @@ pub struct PublicRoom {
     /// RK.
     #[serde(rename = "k")]
     pub key: Key,
+    /// What RK may be by now: it is being replaced, or that was cut.
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Key>,
+}
+
+impl PublicRoom {
+    /// A room with a key that is in force.
+    #[must_use]
+    pub fn new(slot: SlotId, key: Key) -> Self {
+        Self { slot, key, next: None }
+    }
+
+    /// The candidates for RK.
+    #[must_use]
+    pub fn keys(&self) -> Vec<Key> {
+        std::iter::once(&self.key).chain(&self.next).cloned().collect()
+    }
 }
 
 /// A registration token.
@@ -201,6 +220,9 @@ pub enum HouseChange {
     /// backup, and fallback keys may have been replaced.
     #[serde(rename = "g")]
     Incarnation(u32),
+    /// HK came in this stretch of thirty days.
+    #[serde(rename = "m")]
+    Keyed(u32),
     /// An account.
     #[serde(rename = "a")]
     Account(String, Option<AccountEntry>),
@@ -279,6 +301,7 @@ impl Ledger for HouseLedger {
     fn apply(&mut self, change: HouseChange) -> Result<(), Error> {
         match change {
             HouseChange::Incarnation(number) => self.begin(number),
+            HouseChange::Keyed(stretch) => self.keyed = Some(stretch),
             HouseChange::Account(name, entry) => {
                 if entry.is_none() {
                     self.devices = self.devices.iter().filter(|((of, _), _)| *of != name).map(pair).collect();
@@ -319,6 +342,7 @@ impl Ledger for HouseLedger {
         let mut changes = Vec::new();
         // Before the devices and stamps that it would change.
         changes.extend((self.incarnation > 0).then_some(HouseChange::Incarnation(self.incarnation)));
+        changes.extend(self.keyed.map(HouseChange::Keyed));
         changes.extend(self.accounts.iter().map(|(name, e)| HouseChange::Account(name.clone(), Some(e.clone()))));
         changes.extend(self.profiles.iter().map(|(name, p)| HouseChange::Profile(name.clone(), Some(p.clone()))));
         changes.extend(

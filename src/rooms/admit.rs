@@ -51,11 +51,17 @@ impl Rooms {
 
     /// Opens every room whose key lies in an open room, so that upkeep reaches it although none of its members has come.
     pub async fn open_admitted(&self) {
-        for hall in self.all_open() {
+        let mut halls = self.all_open();
+        while let Some(hall) = halls.pop() {
             let kept = hall.kept.read().clone();
             for (id, entry) in kept {
-                if self.open_with(&id, entry.slot, &[entry.key]).await.is_err() {
-                    crate::log::warn!("a restricted room could not be opened");
+                if self.find(&id).is_some() {
+                    continue;
+                }
+                // What it admits to is opened next.
+                match self.open_with(&id, entry.slot, &entry.keys()).await {
+                    Ok(opened) => halls.extend(opened),
+                    Err(_) => crate::log::warn!("a restricted room could not be opened"),
                 }
             }
         }
@@ -91,14 +97,13 @@ impl Rooms {
     }
 
     fn is_kept_well(&self, hall: &Room, id: &RoomId) -> bool {
-        let place = |entry: &PublicRoom| (entry.slot, entry.key.clone());
-        hall.kept.read().get(id).map(place) == self.to_keep(hall, id).as_ref().map(place)
+        hall.kept.read().get(id) == self.to_keep(hall, id).as_ref()
     }
 
     /// What `hall` should keep of a room: its key while it is open and names the hall; what it has while nobody can tell.
     fn to_keep(&self, hall: &Room, id: &RoomId) -> Option<PublicRoom> {
         match self.find(id) {
-            Some(room) => halls_of(&room).contains(&hall.id).then(|| PublicRoom { slot: room.slot, key: room.key() }),
+            Some(room) => halls_of(&room).contains(&hall.id).then(|| PublicRoom::new(room.slot, room.key())),
             None => hall.kept.read().get(id).filter(|entry| self.journals.slots.contains(&entry.slot)).cloned(),
         }
     }

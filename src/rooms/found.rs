@@ -9,7 +9,7 @@ use super::{
     core::Access,
     entry::Tags,
     hall::Rooms,
-    ledger::{Confirmed, LowWater, RoomChange, RoomLedger},
+    ledger::{Confirmed, Keyed, LowWater, RoomChange, RoomLedger},
     lifetime::{RETENTION, UNSTABLE},
     room::{Room, Writer},
     summary::stripped_state,
@@ -22,7 +22,7 @@ use crate::{
     },
     event::{Draft, rules_of},
     house::{HouseChange, PublicRoom},
-    journal::{Identity, Owner},
+    journal::{Identity, Owner, Position},
     seal::slots::{SlotId, SlotKind},
     secret::Key,
     store::{Batch, Class},
@@ -49,6 +49,7 @@ impl Rooms {
         let mut ledger = RoomLedger::empty(self.policy.server_name.clone(), id.clone(), version, rules);
         ledger.generation = 1;
         ledger.low = Some(LowWater::of(class.lifetime()));
+        ledger.keyed = Some(Keyed { stretch: self.journals.epochs.stretch(), from: Position::START });
         let view = View::empty(&ledger, Some(self.journals.clone()), self.term(&id));
         let identity = Identity { kind: SlotKind::Room, slot, key: key.clone() };
         let mut batch = Batch::default();
@@ -79,7 +80,7 @@ impl Rooms {
             account.vault.change(&self.journals, |_| vec![VaultChange::Room(room_id, Some(entry))]).await?;
         }
         if writer.view.access() == Access::Public {
-            let (room_id, public) = (id.clone(), PublicRoom { slot, key });
+            let (room_id, public) = (id.clone(), PublicRoom::new(slot, key));
             self.house.change(|_| vec![HouseChange::Public(room_id, Some(public))]).await?;
         }
         self.journals.store.commit(batch).await?;

@@ -125,7 +125,7 @@ impl Rooms {
     pub async fn open_public(&self) -> Result<(), Error> {
         for (id, entry) in &self.house.view()?.public {
             if self.find(id).is_none() {
-                self.open_with(id, entry.slot, std::slice::from_ref(&entry.key)).await?;
+                self.open_with(id, entry.slot, &entry.keys()).await?;
             }
         }
         Ok(())

@@ -17,7 +17,8 @@ use ruma::{
 use tokio::{runtime::Handle, sync::OnceCell};
 
 use super::{
-    Error, farewell::ended, ledger::RoomLedger, lifetime::Lifetimes, membership::without, notices::Notices, room::Room,
+    Error, farewell::ended, ledger::RoomLedger, lifetime::Lifetimes, membership::without, notices::Notices,
+    replace::Due, room::Room,
 };
 use crate::{
     accounts::{
@@ -76,6 +77,8 @@ pub struct Rooms {
     /// Held while several rooms are held at once.
     pub(super) renewing: tokio::sync::Mutex<()>,
     open: RwLock<HashMap<OwnedRoomId, Arc<OnceCell<Arc<Room>>>>>,
+    /// Rooms whose keys are to be replaced.
+    pub(super) due: Mutex<Due>,
     watcher: OnceLock<Weak<dyn Watches>>,
 }
 
@@ -106,6 +109,7 @@ impl Rooms {
             noticing: tokio::sync::Mutex::default(),
             renewing: tokio::sync::Mutex::default(),
             open: RwLock::default(),
+            due: Mutex::default(),
             watcher: OnceLock::new(),
         }
     }
@@ -168,7 +172,7 @@ impl Rooms {
         }
         let in_house = self.house.view()?.public.get(id).cloned();
         for entry in in_house.into_iter().chain(self.kept_for(account, id)) {
-            if let Some(room) = self.open_with(id, entry.slot, &[entry.key]).await? {
+            if let Some(room) = self.open_with(id, entry.slot, &entry.keys()).await? {
                 return Ok(Some(room));
             }
         }

@@ -47,8 +47,12 @@ pub struct RoomLedger {
     pub low: Option<LowWater>,
     /// Redacted events whose windows have not been rewritten yet.
     pub marks: OrdSet<OwnedEventId>,
+    /// When RK came; nothing where that was not noted.
+    pub keyed: Option<Keyed>,
     /// Keys of the restricted rooms this room admits to.
     pub admits: OrdMap<OwnedRoomId, PublicRoom>,
+    /// Those of them whose key somebody has who may not join any more: he has left this room.
+    pub stale: OrdSet<OwnedRoomId>,
     /// Where members want to be told of events while they are cold.
     pub notes: OrdMap<MemberId, PushNote>,
     /// Media that current state shows, by id.
@@ -64,6 +68,17 @@ pub struct Confirmed {
     /// The account's life.
     #[serde(rename = "s")]
     pub slot: SlotId,
+}
+
+/// When a room's key came.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keyed {
+    /// The stretch of thirty days, counted since 1970.
+    #[serde(rename = "m")]
+    pub stretch: u32,
+    /// The place of the first event under it.
+    #[serde(rename = "p")]
+    pub from: Position,
 }
 
 /// Where a room's memory begins.
@@ -142,6 +157,9 @@ pub enum RoomChange {
     /// RK was replaced.
     #[serde(rename = "g")]
     Generation(u32),
+    /// When RK came.
+    #[serde(rename = "k")]
+    Keyed(Keyed),
     /// Where the timeline stands, as a checkpoint notes it; later rows of the window go beyond it.
     #[serde(rename = "h")]
     Heads {
@@ -164,6 +182,9 @@ pub enum RoomChange {
     /// The key of a restricted room.
     #[serde(rename = "a")]
     Admits(OwnedRoomId, Option<PublicRoom>),
+    /// The key of a restricted room is to be replaced: somebody who may have it has left.
+    #[serde(rename = "o")]
+    Stale(OwnedRoomId),
     /// Where a member wants to be told of events while he is cold.
     #[serde(rename = "n")]
     Note(MemberId, Option<PushNote>),
@@ -189,7 +210,9 @@ impl RoomLedger {
             depth: 0,
             low: None,
             marks: OrdSet::new(),
+            keyed: None,
             admits: OrdMap::new(),
+            stale: OrdSet::new(),
             notes: OrdMap::new(),
             blobs: OrdMap::new(),
         }
@@ -253,7 +276,15 @@ impl Ledger for RoomLedger {
             RoomChange::Mark(event, false) => {
                 self.marks.remove(&event);
             }
-            RoomChange::Admits(room, entry) => set(&mut self.admits, room, entry),
+            RoomChange::Keyed(keyed) => self.keyed = Some(keyed),
+            RoomChange::Admits(room, entry) => {
+                // Another key, or none.
+                self.stale.remove(&room);
+                set(&mut self.admits, room, entry);
+            }
+            RoomChange::Stale(room) => {
+                self.stale.insert(room);
+            }
             RoomChange::Note(member, note) => set(&mut self.notes, member, note),
             RoomChange::Blob(id, blob) => set(&mut self.blobs, id, blob),
         }
@@ -266,10 +297,12 @@ impl Ledger for RoomLedger {
         changes.extend(self.confirmed.iter().map(|(id, confirmed)| RoomChange::Confirmed(*id, Some(*confirmed))));
         changes.extend(self.state.iter().map(|event| RoomChange::State(self.stored(event))));
         changes.push(RoomChange::Generation(self.generation));
+        changes.extend(self.keyed.map(RoomChange::Keyed));
         changes.push(RoomChange::Heads { last_ts: self.last_ts.0, tips: self.tips.clone(), depth: self.depth });
         changes.extend(self.low.map(RoomChange::Low));
         changes.extend(self.marks.iter().map(|event| RoomChange::Mark(event.clone(), true)));
         changes.extend(self.admits.iter().map(|(room, entry)| RoomChange::Admits(room.clone(), Some(entry.clone()))));
+        changes.extend(self.stale.iter().cloned().map(RoomChange::Stale));
         changes.extend(self.notes.iter().map(|(member, note)| RoomChange::Note(*member, Some(note.clone()))));
         changes.extend(self.blobs.iter().map(|(id, blob)| RoomChange::Blob(id.clone(), Some(blob.clone()))));
         changes

@@ -9,7 +9,7 @@ use super::{
     core::{Access, Effect, apply},
     gone::of_room,
     hall::Rooms,
-    ledger::{Confirmed, RoomChange},
+    ledger::{Confirmed, Keyed, RoomChange},
     room::{Room, Writer},
     send::Made,
     view::Transaction,
@@ -21,6 +21,7 @@ use crate::{
     },
     event::{Draft, Shape, Unsigned, to_client},
     house::{HouseChange, PublicRoom},
+    journal::TOGETHER,
     seal::slots::Change,
     secret::Key,
     store::{Batch, Partition},
@@ -54,7 +55,9 @@ impl Rooms {
         } else if rotates {
             let mut staying = self.key_holders(&writer.view);
             staying.retain(|(user, _)| Some(user) != out.as_ref());
-            self.rotate(room, &mut writer, made, &staying, partition).await?;
+            let key = Key::random(self.journals.random.as_ref());
+            let stale = self.made_stale(&writer, out.as_ref());
+            self.rotate(room, &mut writer, key, Some((made, partition)), stale, &staying).await?;
         } else {
             let mut batch = Batch::default();
             self.put(&mut writer, made, partition, &mut batch)?;
@@ -76,16 +79,66 @@ impl Rooms {
         Ok(id)
     }
 
-    /// RK′ beside RK in every vault or in the mail; the event in a new generation under RK′; then RK is dropped.
-    async fn rotate(
+    /// RK′, which is `key`, beside RK in every vault or in the mail; a new generation under RK′ with `changes` and the event,
+    /// where there is one; then RK is dropped.
+    pub(super) async fn rotate(
         &self,
         room: &Arc<Room>,
         writer: &mut Writer,
-        made: Made,
+        key: Key,
+        made: Option<(Made, Partition)>,
+        mut changes: Vec<RoomChange>,
         staying: &[(OwnedUserId, MembershipState)],
-        partition: Partition,
     ) -> Result<(), Error> {
-        let key = Key::random(self.journals.random.as_ref());
+        self.hand_out(room, writer, &key, staying).await?;
+        let generation = writer.owner.ledger.generation + 1;
+        let keyed = Keyed { stretch: self.journals.epochs.stretch(), from: writer.owner.next_window() };
+        changes.extend([RoomChange::Generation(generation), RoomChange::Keyed(keyed)]);
+        let mut batch = Batch::default();
+        let (prepared, shown) = match made {
+            Some((made, partition)) => {
+                changes.extend(made.changes.iter().cloned());
+                changes.push(RoomChange::Heads {
+                    last_ts: made.event.ts().0,
+                    tips: vec![made.event.id().to_owned()],
+                    depth: made.event.depth(),
+                });
+                let row = Self::as_row(&made, &writer.owner.ledger, partition);
+                let new_key = Some(key.clone());
+                let (prepared, position) =
+                    writer.owner.prepare_change(&self.journals, new_key, changes, row, &mut batch)?;
+                (prepared, Some((made, position)))
+            }
+            None => (writer.owner.prepare_with(&self.journals, Some(key.clone()), changes, &mut batch)?, None),
+        };
+        let change = prepared.change(writer.owner.identity());
+        let done = self.accounts.commit_all(batch, vec![change]).await;
+        if let Err(error) = done {
+            writer.owner.stop();
+            self.forget_open(&room.id);
+            return Err(error.into());
+        }
+        let mut after = Batch::default();
+        writer.owner.adopt(&self.journals, prepared, &mut after);
+        if let Some((made, position)) = shown {
+            self.show(writer, made, position);
+        }
+        room.rekey(&key);
+        room.publish(writer);
+        let confirmed = self.drop_old_keys(room, &key, staying, writer, generation).await?;
+        writer.owner.change(&self.journals, confirmed, &mut after)?;
+        self.settle(room, writer, after).await
+    }
+
+    /// Puts RK′ beside RK into the vaults of open members, and into the mail of the others.
+    async fn hand_out(
+        &self,
+        room: &Room,
+        writer: &Writer,
+        key: &Key,
+        staying: &[(OwnedUserId, MembershipState)],
+    ) -> Result<(), Error> {
+        let mut cold = Vec::new();
         for (user, membership) in staying {
             if let Some(account) = self.accounts.open(user) {
                 let change = |vault: &VaultLedger| {
@@ -98,36 +151,14 @@ impl Rooms {
                 account.vault.change(&self.journals, change).await?;
             } else {
                 let letter = Letter::Key { room: room.id.clone(), slot: room.slot, key: key.clone() };
-                self.accounts.post(user, vec![letter]).await?;
+                cold.push((user.clone(), vec![letter]));
             }
         }
-        let generation = writer.owner.ledger.generation + 1;
-        let mut changes = made.changes.clone();
-        changes.push(RoomChange::Generation(generation));
-        changes.push(RoomChange::Heads {
-            last_ts: made.event.ts().0,
-            tips: vec![made.event.id().to_owned()],
-            depth: made.event.depth(),
-        });
-        let mut batch = Batch::default();
-        let row = Self::as_row(&made, &writer.owner.ledger, partition);
-        let (prepared, position) =
-            writer.owner.prepare_change(&self.journals, Some(key.clone()), changes, row, &mut batch)?;
-        let change = prepared.change(writer.owner.identity());
-        let done = self.accounts.commit_all(batch, vec![change]).await;
-        if let Err(error) = done {
-            writer.owner.stop();
-            self.forget_open(&room.id);
-            return Err(error.into());
+        let mut cold = cold.into_iter().peekable();
+        while cold.peek().is_some() {
+            self.accounts.post_each(cold.by_ref().take(TOGETHER).collect()).await?;
         }
-        let mut after = Batch::default();
-        writer.owner.adopt(&self.journals, prepared, &mut after);
-        self.show(writer, made, position);
-        room.rekey(&key);
-        room.publish(writer);
-        let confirmed = self.drop_old_keys(room, &key, staying, writer, generation).await?;
-        writer.owner.change(&self.journals, confirmed, &mut after)?;
-        self.settle(room, writer, after).await
+        Ok(())
     }
 
     /// Only RK′ stays in the vaults of open members, who have thereby confirmed it.
@@ -158,6 +189,7 @@ impl Rooms {
     /// Ends the room: nobody of this server is left in it.
     pub(super) async fn shred(&self, room: &Arc<Room>, writer: &mut Writer) -> Result<(), Error> {
         self.journals.slots.commit(vec![Change::Remove { id: room.slot }]).await?;
+        self.orphan(writer);
         writer.gone = true;
         writer.owner.stop();
         self.forget_open(&room.id);
@@ -169,13 +201,12 @@ impl Rooms {
 
     /// Sees to it that the key lies in the house exactly while the room is public. After the event that says so: a cut
     /// between the two leaves a public room that waits for a member, never a private one that anybody here opens.
-    async fn place_key(&self, room: &Room, writer: &Writer) -> Result<(), Error> {
+    pub(super) async fn place_key(&self, room: &Room, writer: &Writer) -> Result<(), Error> {
         let public = writer.view.access() == Access::Public;
         let key = writer.owner.identity().key.clone();
-        let entry = public.then(|| PublicRoom { slot: room.slot, key });
+        let entry = public.then(|| PublicRoom::new(room.slot, key));
         let house = self.house.view()?;
-        let known = house.public.get(&room.id);
-        if known.map(|known| (&known.slot, &known.key)) == entry.as_ref().map(|entry| (&entry.slot, &entry.key)) {
+        if house.public.get(&room.id) == entry.as_ref() {
             return Ok(());
         }
         let id = room.id.clone();

@@ -27,6 +27,8 @@ use crate::{
     store::{self, Class, Instance, Partition, Store},
 };
 
+/// For how long RK and HK are used before the next generation replaces them (keys.md M16).
+const KEY_LIFETIME: Duration = Duration::from_hours(30 * 24);
 /// How long a partition stays after it was chosen for a row that may still be on its way: a commit takes less.
 const FILING: Duration = Duration::from_mins(5);
 
@@ -86,6 +88,20 @@ impl Epochs {
     #[must_use]
     pub fn timekeeper(&self) -> &Timekeeper {
         &self.time
+    }
+
+    /// The stretch of thirty days that it is now, counted since 1970: all that is noted of when a key came. What the clock
+    /// says, right or not.
+    #[must_use]
+    pub fn stretch(&self) -> u32 {
+        stretch_of(self.moment().time)
+    }
+
+    /// As [`Epochs::stretch`]; nothing while the clock is not trusted, when no key is replaced for its age.
+    #[must_use]
+    pub fn sure_stretch(&self) -> Option<u32> {
+        let moment = self.moment();
+        moment.trusted.then(|| stretch_of(moment.time))
     }
 
     /// The partition what is received now is filed in; opens it if maintenance did not do so ahead. It stays for as long
@@ -349,4 +365,9 @@ impl Epochs {
         self.slots.commit(vec![change]).await?;
         Ok(partition)
     }
+}
+
+fn stretch_of(time: Timestamp) -> u32 {
+    let long = u64::try_from(KEY_LIFETIME.as_millis()).unwrap_or(u64::MAX);
+    u32::try_from(time.0 / long).unwrap_or(u32::MAX)
 }
