@@ -5,6 +5,7 @@
 //! there after any cut; **I2** a revoked credential opens nothing; **I3** what has died opens with nothing; **I4** who
 //! is not in a room opens nothing of it; **I5** who is entitled can come to the key again.
 
+mod ages;
 mod backup;
 mod cuts;
 mod ghost;

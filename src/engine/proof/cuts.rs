@@ -287,6 +287,48 @@ async fn a_generation_loses_nothing() {
 }
 
 #[tokio::test]
+async fn keys_are_replaced_or_not() {
+    let mut stage = scene(43).await;
+    let label = room(&mut stage).await;
+    let public = stage.fact();
+    stage.play(Step::Create { by: s("di"), label: public, public: true, invite: vec![] }).await;
+    stage.play(Step::Join { room: public, who: s("bo") }).await;
+    let said = stage.fact();
+    stage.play(Step::Send { room: public, by: s("di"), fact: said }).await;
+    for awake in [&["al"][..], &["al", "bo", "cy", "di"]] {
+        everywhere(&stage, awake, &Step::HouseKey).await;
+        everywhere(&stage, awake, &Step::RoomKeys).await;
+    }
+    // Nobody of the public room has come, and somebody is invited into the other.
+    stage.play(Step::Invite { room: label, by: s("al"), who: s("di") }).await;
+    stage.reboot().await;
+    for _ in 0..2 {
+        stage.come("cy").await.unwrap();
+        stage.engine.renew().await;
+        for step in [Step::HouseKey, Step::RoomKeys, Step::RoomKeys] {
+            stage.play(step).await;
+        }
+        stage.reboot().await;
+    }
+    // Each comes to the third key by the letters about all of them, alone or after others.
+    everywhere(&stage, &[], &Step::Wake { name: s("bo") }).await;
+    everywhere(&stage, &["al"], &Step::Wake { name: s("di") }).await;
+    let register = Step::Register { name: s("ev"), password: s("ev 1"), refresh: false };
+    everywhere_after(&stage, &["al"], &[Step::HouseKey], &register).await;
+    everywhere_after(&stage, &[], &[register], &Step::HouseKey).await;
+    super::oracle::check(&stage.machine, &stage.ghost).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_old_after_a_month_gets_another_key_or_not() {
+    let mut stage = scene(44).await;
+    room(&mut stage).await;
+    stage.play(Step::Month).await;
+    let names = vec![s("al"), s("bo")];
+    everywhere(&stage, &["al", "bo"], &Step::Generation { awake: names }).await;
+}
+
+#[tokio::test]
 async fn an_epoch_ends_or_not_and_nothing_else_does() {
     let mut stage = scene(32).await;
     let label = room(&mut stage).await;

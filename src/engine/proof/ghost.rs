@@ -164,7 +164,7 @@ impl Ghost {
                 self.dead.extend(std::mem::take(&mut self.expired));
             }
             Step::Wake { name } => self.settle(name),
-            Step::Knock { .. } => {}
+            Step::Knock { .. } | Step::HouseKey | Step::RoomKeys => {}
             Step::Create { by, label, public, invite } => {
                 let mut room = Room {
                     founder: by.clone(),

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     engine::testing::Machine,
+    secret::Key,
     seizure::{Image, rob},
 };
 
@@ -50,6 +51,11 @@ impl Scene {
         fact
     }
 
+    /// What the vault of `name` has for the room.
+    async fn key(&mut self, name: &str) -> Vec<Key> {
+        self.stage.come(name).await.unwrap().view().rooms[&self.id].keys.clone()
+    }
+
     fn image(&self) -> Image {
         off(&self.stage).image()
     }
@@ -79,10 +85,10 @@ fn off(stage: &Stage) -> Machine {
 async fn whoever_may_join_a_restricted_room_opens_it_and_nobody_else() {
     let mut scene = Scene::new(31).await;
     let (hall, room) = (scene.hall, scene.room);
-    let first = scene.image();
+    let first = off(&scene.stage);
     let all = scene.stage.ghost.rooms[&room].all.clone();
     // Meant: a member of the hall counts as one of the room.
-    assert_eq!(scene.seen(&first, "cy"), all);
+    assert_eq!(scene.seen(&first.image(), "cy"), all);
 
     // After a start he joins alone, with the key that lies in the hall.
     scene.stage.reboot().await;
@@ -98,17 +104,28 @@ async fn whoever_may_join_a_restricted_room_opens_it_and_nobody_else() {
     assert_eq!(scene.seen(&second, "cy"), BTreeSet::new());
     assert!(scene.seen(&second, "di").contains(&said));
     thief_comes(&second, &scene.stage.ghost).unwrap();
-    // The room's own key has not changed: with an image from before he goes on, until it does (doc/status.md).
-    assert!(scene.seen(&first.and(second), "cy").contains(&said));
+    // The room's own key has not changed yet: with an image from before he goes on, until the next generation.
+    assert!(scene.seen(&first.image().and(second), "cy").contains(&said));
+    let awake = ["al", "bo"].map(s).to_vec();
+    everywhere(&scene.stage, &["al", "bo"], &Step::Generation { awake: awake.clone() }).await;
+    scene.stage.play(Step::Generation { awake: awake.clone() }).await;
+    let said = scene.say("bo").await;
+    let third = scene.image();
+    assert!(scene.seen(&third, "bo").contains(&said) && scene.seen(&third, "di").contains(&said));
+    assert!(!scene.seen(&first.image().and(third), "cy").contains(&said));
+    // Once for everybody who has left: the next generation changes nothing.
+    let key = scene.key("bo").await;
+    scene.stage.play(Step::Generation { awake }).await;
+    assert!(scene.key("bo").await == key);
 
     // The list of rooms that admit shrinks: the key changes, for whoever is not in the room itself (keys.md M13).
     let before = scene.image();
     scene.stage.play(Step::Access { room, by: s("al"), public: false }).await;
     let said = scene.say("bo").await;
-    let third = scene.image();
-    assert_eq!(scene.seen(&third, "di"), BTreeSet::new());
-    assert!(scene.seen(&third, "bo").contains(&said));
-    let both = before.and(third);
+    let fourth = scene.image();
+    assert_eq!(scene.seen(&fourth, "di"), BTreeSet::new());
+    assert!(scene.seen(&fourth, "bo").contains(&said));
+    let both = before.and(fourth);
     assert!(!scene.seen(&both, "di").contains(&said) && scene.seen(&both, "di").is_superset(&all));
     check(&scene.stage.machine, &scene.stage.ghost).await.unwrap();
 }
@@ -130,11 +147,67 @@ async fn one_room_less_that_admits_is_another_key() {
 }
 
 #[tokio::test]
+async fn who_leaves_a_room_that_admits_loses_what_lies_behind_it() {
+    let mut scene = Scene::new(35).await;
+    let (hall, room) = (scene.hall, scene.room);
+    // A room behind the room, which the members of the room may join.
+    let inner = scene.stage.fact();
+    scene.stage.play(Step::Create { by: s("al"), label: inner, public: false, invite: Vec::new() }).await;
+    scene.stage.play(Step::Restrict { room: inner, by: s("al"), hall: room }).await;
+    scene.stage.play(Step::Join { room, who: s("di") }).await;
+    let first = off(&scene.stage);
+    for who in ["cy", "di"] {
+        scene.stage.play(Step::Out { room: hall, by: s(who), who: s(who), ban: false }).await;
+    }
+    let before = scene.key("al").await;
+    scene.stage.reboot().await;
+    // Upkeep opens the rooms through the hall.
+    scene.stage.come("bo").await.unwrap();
+    scene.stage.play(Step::Generation { awake: vec![s("bo")] }).await;
+    assert!(scene.key("al").await != before);
+    let fact = scene.stage.fact();
+    scene.stage.play(Step::Send { room: inner, by: s("al"), fact }).await;
+    let said = scene.say("di").await;
+    let seen = |name| rob(&first.image().and(scene.image()), &scene.stage.ghost.credentials_of(name)).facts;
+    assert!(!seen("cy").contains(&fact) && !seen("cy").contains(&said));
+    // He is in the room itself.
+    assert!(seen("di").contains(&said) && seen("di").contains(&fact));
+    check(&scene.stage.machine, &scene.stage.ghost).await.unwrap();
+
+    // The hall ends: who was in it alone has no part in what it admitted to.
+    let first = off(&scene.stage);
+    scene.stage.play(Step::Shred { room: hall, by: s("al"), open: true }).await;
+    scene.stage.play(Step::Generation { awake: ["al", "bo", "di"].map(s).to_vec() }).await;
+    let said = scene.say("al").await;
+    let seen = |name| rob(&first.image().and(scene.image()), &scene.stage.ghost.credentials_of(name)).facts;
+    assert!(!seen("bo").contains(&said) && seen("di").contains(&said));
+    check(&scene.stage.machine, &scene.stage.ghost).await.unwrap();
+}
+
+#[tokio::test]
+async fn rooms_that_admit_to_each_other_come_to_rest() {
+    let mut scene = Scene::new(36).await;
+    let (hall, room) = (scene.hall, scene.room);
+    scene.stage.play(Step::Restrict { room: hall, by: s("al"), hall: room }).await;
+    scene.stage.play(Step::Out { room: hall, by: s("al"), who: s("cy"), ban: false }).await;
+    let generation = || Step::Generation { awake: ["al", "bo", "di"].map(s).to_vec() };
+    let before = scene.key("al").await;
+    scene.stage.play(generation()).await;
+    let after = scene.key("al").await;
+    assert!(after != before);
+    scene.stage.play(generation()).await;
+    scene.stage.play(generation()).await;
+    assert!(scene.key("al").await == after);
+    check(&scene.stage.machine, &scene.stage.ghost).await.unwrap();
+}
+
+#[tokio::test]
 async fn rooms_admit_or_not() {
     let mut scene = Scene::new(33).await;
     let (hall, room) = (scene.hall, scene.room);
     let al = ["al"];
     everywhere(&scene.stage, &["al", "bo"], &Step::Join { room, who: s("bo") }).await;
+    everywhere(&scene.stage, &["al", "bo"], &Step::RoomKeys).await;
     everywhere(&scene.stage, &al, &Step::Access { room, by: s("al"), public: false }).await;
     everywhere(&scene.stage, &al, &Step::Out { room: hall, by: s("al"), who: s("cy"), ban: true }).await;
     scene.stage.play(Step::Access { room, by: s("al"), public: false }).await;

@@ -115,7 +115,7 @@ fn choose(stage: &mut Stage, dice: &Dice) -> Option<Step> {
         return Some(Step::Lock { name, on });
     }
     let open = stage.engine.accounts.open(&user(&name)).is_some() || dice.one_in(2);
-    match dice.0.below(19) {
+    match dice.0.below(21) {
         0 | 1 => Some(Step::Secret { name, fact }),
         2 => Some(Step::Login { name, refresh: dice.one_in(2) }),
         3 => Some(Step::Wake { name }),
@@ -128,6 +128,8 @@ fn choose(stage: &mut Stage, dice: &Dice) -> Option<Step> {
         16 if dice.one_in(2) => Some(Step::Administer { name }),
         17 | 18 => Some(Step::Report { by: name, fact }),
         9 | 10 => Some(Step::Generation { awake: awake(stage) }),
+        19 => Some(Step::HouseKey),
+        20 => Some(Step::RoomKeys),
         // Three months would end the devices.
         11 if stage.machine.clock.now().since(NOW) < Duration::from_hours(40 * 24) && dice.one_in(2) => {
             Some(Step::Month)

@@ -108,7 +108,15 @@ impl Stage {
             return Ok(End::Done);
         }
         self.reboot().await;
-        let upkeep = matches!(step, Step::Generation { .. } | Step::Rewrite { .. } | Step::Wake { .. } | Step::Month);
+        let upkeep = matches!(
+            step,
+            Step::Generation { .. }
+                | Step::Rewrite { .. }
+                | Step::HouseKey
+                | Step::RoomKeys
+                | Step::Wake { .. }
+                | Step::Month
+        );
         let (mut old, mut new) = (self.ghost.clone(), self.ghost.clone());
         old.miss(step);
         let acknowledged = outcome.is_ok() && !upkeep;
@@ -149,6 +157,7 @@ impl Stage {
             | Step::Abandon { open: false, .. }
             | Step::Register { .. }
             | Step::Administer { .. }
+            | Step::HouseKey
             | Step::Lock { .. }
                 if self.engine.house.view().is_ok() =>
             {
@@ -168,9 +177,11 @@ impl Stage {
             | Step::Shred { by, .. } => Some(by),
             Step::Join { who, .. } | Step::Knock { who, .. } => Some(who),
             // The house must be awake.
-            Step::Register { .. } | Step::Lock { .. } | Step::Administer { .. } => self.ghost.accounts.keys().next(),
+            Step::Register { .. } | Step::Lock { .. } | Step::Administer { .. } | Step::HouseKey => {
+                self.ghost.accounts.keys().next()
+            }
             Step::Login { name, .. } => self.ghost.accounts[name].pending.as_ref().map(|_| name),
-            Step::Generation { .. } | Step::Rewrite { .. } | Step::Wake { .. } | Step::Month => None,
+            Step::Generation { .. } | Step::Rewrite { .. } | Step::RoomKeys | Step::Wake { .. } | Step::Month => None,
         };
         if let Some(name) = name.cloned() {
             self.come(&name).await?;
@@ -228,6 +239,12 @@ impl Stage {
                 engine.keeper.tick().await;
             }
             Step::Rewrite { .. } => engine.rewrite_redacted().await,
+            Step::HouseKey => engine.accounts.replace_house_key().await.map_err(text)?,
+            Step::RoomKeys => {
+                for room in engine.rooms.all_open() {
+                    engine.rooms.replace_key(&room).await.map_err(text)?;
+                }
+            }
             Step::Erase { room, by, who } => {
                 let room = reach(engine, *room, &open(by)?).await?;
                 engine.erase_from_room(&room.id, &user(who)).await.map_err(text)?;
@@ -302,9 +319,13 @@ impl Stage {
                 let change = VaultChange::AccountData("org.proof.secret".to_owned(), Some(value));
                 open(name)?.vault.change(&engine.journals, |_| vec![change]).await.map_err(text)?;
             }
-            Step::Generation { .. } | Step::Month | Step::Rewrite { .. } | Step::Erase { .. } | Step::Shred { .. } => {
-                self.forget(step).await?;
-            }
+            Step::Generation { .. }
+            | Step::Month
+            | Step::Rewrite { .. }
+            | Step::HouseKey
+            | Step::RoomKeys
+            | Step::Erase { .. }
+            | Step::Shred { .. } => self.forget(step).await?,
             Step::Deactivate { name, erase, .. } => engine.deactivate(&user(name), *erase).await.map_err(text)?,
             Step::Wake { name } => drop(self.come(name).await?),
             Step::Create { by, label, public, invite } => found(&engine, &open(by)?, *label, *public, invite).await?,

@@ -62,6 +62,10 @@ pub(super) enum Step {
     Generation {
         awake: Vec<String>,
     },
+    /// Upkeep replaces the key of the house.
+    HouseKey,
+    /// Upkeep replaces the keys of the rooms that are open.
+    RoomKeys,
     /// A month passes, so that everything said before has expired; the keeper looks.
     Month,
     /// Ends an account that is open, or one that is cold while another is awake.
