@@ -7,7 +7,7 @@
 
 mod acts;
 mod album;
-mod capture;
+pub(crate) mod capture;
 mod cut;
 mod garden;
 

@@ -16,7 +16,7 @@ use rocksdb::{DB, IteratorMode, Options};
 const SECTOR: usize = 4096;
 
 /// A copy of a data directory with its keys.
-pub(super) struct Capture {
+pub(crate) struct Capture {
     rows: Vec<Written>,
     pub(super) sectors: Vec<Vec<u8>>,
     slots: Vec<Vec<u8>>,
@@ -29,7 +29,7 @@ pub(super) struct Capture {
 
 impl Capture {
     /// Reads everything under `data`.
-    pub(super) fn of(data: &Path) -> Self {
+    pub(crate) fn of(data: &Path) -> Self {
         let (mut rows, mut partitions) = (Vec::new(), BTreeSet::new());
         for instance in Instance::ALL {
             read_rows(&data.join(instance.name()), instance, &mut rows, &mut partitions);
@@ -49,7 +49,7 @@ impl Capture {
     }
 
     /// Every row of all `captures` and every slot image, with the root keys of the last.
-    pub(super) fn all<'a>(captures: impl IntoIterator<Item = &'a Self>) -> Image {
+    pub(crate) fn all<'a>(captures: impl IntoIterator<Item = &'a Self>) -> Image {
         let mut rows: BTreeSet<&Written> = BTreeSet::new();
         let mut slots: BTreeSet<&Vec<u8>> = BTreeSet::new();
         let mut segments: BTreeSet<&(Partition, u32, Vec<u8>)> = BTreeSet::new();
