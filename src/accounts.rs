@@ -139,6 +139,8 @@ pub struct Accounts {
     registering: tokio::sync::Mutex<()>,
     /// Held while several vaults are held at once.
     renewing: tokio::sync::Mutex<()>,
+    /// Held while an open account gets another mail key: house and vault must name the same one afterwards.
+    remailing: tokio::sync::Mutex<()>,
     mailbox: Mailbox,
     reports: reports::Reports,
     wakers: RwLock<Vec<Weak<dyn Wakes>>>,
@@ -195,6 +197,7 @@ impl Accounts {
             waiting: Semaphore::new(permits + MOST_WAITING),
             registering: tokio::sync::Mutex::new(()),
             renewing: tokio::sync::Mutex::new(()),
+            remailing: tokio::sync::Mutex::new(()),
             reports: reports::Reports::default(),
             wakers: RwLock::default(),
         }

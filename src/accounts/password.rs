@@ -32,8 +32,8 @@ pub(super) struct Stretched {
 }
 
 impl Accounts {
-    /// Replaces the account's password. With `end_others`, every other device ends and the account key is replaced
-    /// with it; the session's own token is made good for the new key in the same commit.
+    /// Replaces the account's password. With `end_others`, every other device ends and the account's key and its mail key
+    /// are replaced with it; the session's own token is made good for the new key in the same commit.
     pub async fn change_password(
         &self,
         session: &Session,
@@ -42,7 +42,8 @@ impl Accounts {
     ) -> Result<(), Error> {
         let stretched = self.new_password(password).await?;
         let ends = if end_others { Ends::Others(session) } else { Ends::Nobody };
-        self.put_password(&session.account, &stretched, ends).await
+        self.put_password(&session.account, &stretched, ends).await?;
+        if end_others { self.change_mail_key(&session.account).await } else { Ok(()) }
     }
 
     /// Checks and stretches a password that is to be somebody's next.

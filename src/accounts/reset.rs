@@ -78,6 +78,9 @@ impl Accounts {
         match self.at_home(user, letters).await? {
             Some(account) => {
                 self.put_password(&account, &password, ends(end_devices)).await?;
+                if end_devices {
+                    self.change_mail_key(&account).await?;
+                }
                 Ok(Reset::Done)
             }
             None => Ok(Reset::Waits),

@@ -78,6 +78,15 @@ impl Accounts {
         Ok(())
     }
 
+    /// Gives an open account another mail key pair, as waking does: its account key was replaced, and the secret of before
+    /// may be known to who knows the key of before.
+    pub(in crate::accounts) async fn change_mail_key(&self, account: &Account) -> Result<(), Error> {
+        let _alone = self.remailing.lock().await;
+        // What came while the account opened.
+        let found = self.mailbox.read(account.slot, &account.view())?;
+        self.fold(account, found).await
+    }
+
     async fn take_in(&self, account: &Account, letters: Vec<(String, Letter)>) -> Result<(), Error> {
         for (mark, letter) in letters {
             match letter {
