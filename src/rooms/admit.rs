@@ -59,10 +59,11 @@ impl Rooms {
                     continue;
                 }
                 // What it admits to is opened next.
-                match self.open_with(&id, entry.slot, &entry.keys()).await {
-                    Ok(opened) => halls.extend(opened),
-                    Err(_) => crate::log::warn!("a restricted room could not be opened"),
+                let opened = self.open_with(&id, entry.slot, &entry.keys()).await;
+                if let Err(error) = &opened {
+                    crate::log::warn!("a restricted room could not be opened", reason = error.reason());
                 }
+                halls.extend(opened.ok().flatten());
             }
         }
         self.refresh_kept().await;

@@ -356,17 +356,14 @@ impl Stage {
                 let (room, hall) = (reach(&engine, *room, &open(by)?).await?, reach(&engine, *hall, &open(by)?).await?);
                 rooms.send_rotating(&room, restricted(&room, by, &hall), None).await.map_err(text)?;
             }
-            Step::Send { room, by, fact } => {
+            Step::Send { room, by, fact } | Step::State { room, by, fact } | Step::Redact { room, by, fact } => {
                 let room = reach(&engine, *room, &open(by)?).await?;
-                rooms.send(&room, message(&room, by, *fact), None).await.map_err(text)?;
-            }
-            Step::State { room, by, fact } => {
-                let room = reach(&engine, *room, &open(by)?).await?;
-                rooms.send(&room, state(&room, by, *fact), None).await.map_err(text)?;
-            }
-            Step::Redact { room, by, fact } => {
-                let room = reach(&engine, *room, &open(by)?).await?;
-                rooms.send(&room, redaction(&room, by, *fact), None).await.map_err(text)?;
+                let event = match step {
+                    Step::Send { .. } => message(&room, by, *fact),
+                    Step::State { .. } => state(&room, by, *fact),
+                    _ => redaction(&room, by, *fact),
+                };
+                rooms.send(&room, event, None).await.map_err(text)?;
             }
         }
         Ok(Vec::new())
