@@ -50,6 +50,7 @@ pub(crate) async fn of_many_rooms(
 /// its own, so that what an account takes is measured too and is no room's.
 pub(crate) async fn of_busy_rooms(server: &mut Server, field: &Field) {
     section("Memory");
+    whoami(server, &field.rooms[0].sender).await;
     let account = an_account(server).await;
     show("an open account without rooms", &format!("{account:.1} KiB"));
     server.restart().await;
@@ -68,7 +69,7 @@ pub(crate) async fn of_busy_rooms(server: &mut Server, field: &Field) {
     show("resident in all", &format!("{:.1} MiB", server.resident() / 1024.0));
 }
 
-/// What an open account adds where others are open, in KiB.
+/// What an open account adds where others are open, in KiB. Somebody must have come since the start.
 async fn an_account(server: &mut Server) -> f64 {
     let mut loners = Vec::new();
     for number in 0..LONERS {
