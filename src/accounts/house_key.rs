@@ -8,7 +8,6 @@ use super::{
 };
 use crate::{
     house::{self, HouseLedger},
-    journal::TOGETHER,
     seal::slots::SlotId,
     secret::Key,
 };
@@ -69,10 +68,6 @@ impl Accounts {
                 None => mail.push((user, vec![Letter::House(next.clone())])),
             }
         }
-        let mut mail = mail.into_iter().peekable();
-        while mail.peek().is_some() {
-            self.post_each(mail.by_ref().take(TOGETHER).collect()).await?;
-        }
-        Ok(())
+        self.post_each(mail).await
     }
 }

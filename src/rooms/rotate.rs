@@ -21,7 +21,6 @@ use crate::{
     },
     event::{Draft, Shape, Unsigned, to_client},
     house::{HouseChange, PublicRoom},
-    journal::TOGETHER,
     seal::slots::Change,
     secret::Key,
     store::{Batch, Partition},
@@ -154,11 +153,7 @@ impl Rooms {
                 cold.push((user.clone(), vec![letter]));
             }
         }
-        let mut cold = cold.into_iter().peekable();
-        while cold.peek().is_some() {
-            self.accounts.post_each(cold.by_ref().take(TOGETHER).collect()).await?;
-        }
-        Ok(())
+        Ok(self.accounts.post_each(cold).await?)
     }
 
     /// Only RK′ stays in the vaults of open members, who have thereby confirmed it.

@@ -9,7 +9,7 @@ use crate::{
         vault::{Fact, VaultChange, VaultLedger, VaultRoom},
     },
     house::{AccountEntry, HouseChange, HouseLedger},
-    journal,
+    journal::{self, TOGETHER},
     seal::{mail::mail_pair, slots::SlotId},
     secret::Key,
     store::Batch,
@@ -21,8 +21,16 @@ impl Accounts {
         self.post_each(vec![(user.to_owned(), letters)]).await
     }
 
-    /// As [`Accounts::post`], for several accounts with one write.
+    /// As [`Accounts::post`], for several accounts, [`TOGETHER`] with one write.
     pub async fn post_each(&self, post: Vec<(OwnedUserId, Vec<Letter>)>) -> Result<(), Error> {
+        let mut post = post.into_iter().peekable();
+        while post.peek().is_some() {
+            self.post_together(post.by_ref().take(TOGETHER)).await?;
+        }
+        Ok(())
+    }
+
+    async fn post_together(&self, post: impl Iterator<Item = (OwnedUserId, Vec<Letter>)>) -> Result<(), Error> {
         let epoch = self.journals.epochs.current(self.policy.to_device).await?;
         let _turn = self.mailbox.turn.lock().await;
         let house = self.house.view()?;
