@@ -122,11 +122,15 @@ impl Reader<'_> {
         entry: &Entry,
     ) -> Option<bool> {
         let asked = self.taste.asked.as_ref().filter(|_| !entry.is_state());
-        let alike = asked.and_then(|asked| asked.of(entry.sender(), entry.kind(), view.whole(entry)?.content()));
+        let asked = asked.and_then(|asked| Some((asked, view.whole(entry)?)));
+        let alike = asked.as_ref().and_then(|(asked, whole)| asked.of(entry.sender(), entry.kind(), whole.content()));
         if let Some(verdict) = alike.as_ref().and_then(|alike| known.get(alike)) {
             return *verdict;
         }
-        let flat = self.flattened.of(view, entry)?;
+        let flat = match &asked {
+            Some((_, whole)) => self.flattened.of_whole(entry, whole),
+            None => self.flattened.of(view, entry)?,
+        };
         let verdict = notifies(&self.taste.rules, judge, &flat).map(highlights);
         known.extend(alike.map(|alike| (alike, verdict)));
         verdict

@@ -22,7 +22,7 @@ use super::judged::{judged, name_pattern};
 use crate::{
     accounts::vault::VaultLedger,
     event::EventKey,
-    rooms::{Entry, Room, View},
+    rooms::{Entry, Room, View, Whole},
 };
 
 /// Flattened events that are kept for the next who is asked about them.
@@ -41,12 +41,18 @@ impl Flattened {
     /// The event behind an entry, flattened; nothing when it cannot be read any more.
     #[must_use]
     pub fn of(&self, view: &View, entry: &Entry) -> Option<Arc<FlattenedJson>> {
-        if let Some(known) = self.0.get(&entry.key()) {
-            return Some(known);
-        }
-        let flat = Arc::new(FlattenedJson::from_raw(&judged(view.whole(entry)?.face())));
+        self.0.get(&entry.key()).or_else(|| Some(self.take_in(entry, &view.whole(entry)?)))
+    }
+
+    /// As [`Flattened::of`], of an event that has been read.
+    pub(super) fn of_whole(&self, entry: &Entry, whole: &Whole<'_>) -> Arc<FlattenedJson> {
+        self.0.get(&entry.key()).unwrap_or_else(|| self.take_in(entry, whole))
+    }
+
+    fn take_in(&self, entry: &Entry, whole: &Whole<'_>) -> Arc<FlattenedJson> {
+        let flat = Arc::new(FlattenedJson::from_raw(&judged(whole.face())));
         self.0.insert(entry.key(), Arc::clone(&flat));
-        Some(flat)
+        flat
     }
 
     /// Lets go of an event: it was redacted.
