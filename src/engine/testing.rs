@@ -112,6 +112,14 @@ impl Machine {
         self.medium.crash(self.random.as_ref());
     }
 
+    /// What is left of this machine when its power goes; it runs on.
+    #[cfg(test)]
+    pub(crate) fn off(&self) -> Self {
+        let machine = self.copy(1);
+        machine.cut();
+        machine
+    }
+
     /// Starts an engine on what lies on the disk.
     pub(crate) async fn start(&self) -> Arc<Engine> {
         self.start_with(settings()).await

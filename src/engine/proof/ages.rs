@@ -63,29 +63,34 @@ impl Scene {
         let vault = account.view();
         (vault.rooms[&id].keys.clone(), vault.house_keys.clone())
     }
-
-    fn off(&self) -> Machine {
-        let machine = self.stage.machine.copy(1);
-        machine.cut();
-        machine
-    }
 }
 
 /// What a thief opens with an image of `first` and one of the machine as it is now.
 fn both(scene: &Scene, first: &Machine, thief: &[Credential]) -> BTreeSet<u32> {
-    rob(&first.image().and(scene.off().image()), thief).facts
+    rob(&first.image().and(scene.stage.machine.off().image()), thief).facts
+}
+
+/// What is said a month later, which none of the thieves opens with an image of `first` and a new one.
+async fn a_month_later(scene: &mut Scene, first: &Machine, thieves: [&[Credential]; 2]) -> [u32; 2] {
+    scene.month().await;
+    let said = scene.say().await;
+    for thief in thieves {
+        let seen = both(scene, first, thief);
+        assert!(!said.iter().any(|fact| seen.contains(fact)), "{seen:?}");
+    }
+    said
 }
 
 #[tokio::test]
 async fn what_a_credential_opened_once_it_opens_for_a_month() {
     let mut scene = Scene::new(51).await;
-    let first = scene.off();
+    let first = scene.stage.machine.off();
     // The account key goes with the password: from here on bo's old one opens nothing by itself.
     let token = scene.stage.ghost.accounts["bo"].tokens[0].clone();
     let thief = [Credential::Password(s("bo"), s("bo 1"))];
     scene.stage.play(Step::Password { name: s("bo"), token, new: s("bo 2"), end_others: true }).await;
     let said = scene.say().await;
-    assert_eq!(rob(&scene.off().image(), &thief).facts, BTreeSet::new());
+    assert_eq!(rob(&scene.stage.machine.off().image(), &thief).facts, BTreeSet::new());
     let seen = both(&scene, &first, &thief);
     assert!(said.iter().all(|fact| seen.contains(fact)), "the rooms' keys and the house's have not changed");
     // And the same for who is no member, by the house.
@@ -95,25 +100,15 @@ async fn what_a_credential_opened_once_it_opens_for_a_month() {
     let seen = both(&scene, &first, &other);
     assert!(!seen.contains(&said[0]) && seen.contains(&said[1]));
 
-    scene.month().await;
-    let said = scene.say().await;
-    for thief in [&thief, &other] {
-        let seen = both(&scene, &first, thief);
-        assert!(!said.iter().any(|fact| seen.contains(fact)), "{seen:?}");
-    }
+    let said = a_month_later(&mut scene, &first, [&thief, &other]).await;
     // Who is there reads on, cold or not, and so does the other with a credential that is good.
     check(&scene.stage.machine, &scene.stage.ghost).await.unwrap();
-    let seen = rob(&scene.off().image(), &scene.stage.ghost.credentials_of("bo")).facts;
+    let seen = rob(&scene.stage.machine.off().image(), &scene.stage.ghost.credentials_of("bo")).facts;
     assert!(said.iter().all(|fact| seen.contains(fact)));
     // The next keys reach them by mail, which their old secrets do not open.
     scene.stage.reboot().await;
     scene.stage.come("al").await.unwrap();
-    scene.month().await;
-    let said = scene.say().await;
-    for thief in [&thief, &other] {
-        let seen = both(&scene, &first, thief);
-        assert!(!said.iter().any(|fact| seen.contains(fact)), "{seen:?}");
-    }
+    a_month_later(&mut scene, &first, [&thief, &other]).await;
     check(&scene.stage.machine, &scene.stage.ghost).await.unwrap();
 }
 
@@ -134,7 +129,7 @@ async fn who_is_cold_for_months_comes_to_the_last_key_alone() {
     scene.stage.reboot().await;
     let again = scene.keys("bo", scene.private).await;
     assert!(again.1.len() == 1 && again.1 != before.1);
-    let seen = rob(&scene.off().image(), &scene.stage.ghost.credentials_of("bo")).facts;
+    let seen = rob(&scene.stage.machine.off().image(), &scene.stage.ghost.credentials_of("bo")).facts;
     assert!(said.iter().all(|fact| seen.contains(fact)));
     check(&scene.stage.machine, &scene.stage.ghost).await.unwrap();
 }

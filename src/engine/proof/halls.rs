@@ -12,7 +12,6 @@ use super::{
     step::{Step, s},
 };
 use crate::{
-    engine::testing::Machine,
     secret::Key,
     seizure::{Image, rob},
 };
@@ -57,7 +56,7 @@ impl Scene {
     }
 
     fn image(&self) -> Image {
-        off(&self.stage).image()
+        self.stage.machine.off().image()
     }
 
     /// What of the room the credentials of `name` open in `image`.
@@ -75,17 +74,11 @@ async fn people(seed: u64) -> Stage {
     stage
 }
 
-fn off(stage: &Stage) -> Machine {
-    let machine = stage.machine.copy(1);
-    machine.cut();
-    machine
-}
-
 #[tokio::test]
 async fn whoever_may_join_a_restricted_room_opens_it_and_nobody_else() {
     let mut scene = Scene::new(31).await;
     let (hall, room) = (scene.hall, scene.room);
-    let first = off(&scene.stage);
+    let first = scene.stage.machine.off();
     let all = scene.stage.ghost.rooms[&room].all.clone();
     // Meant: a member of the hall counts as one of the room.
     assert_eq!(scene.seen(&first.image(), "cy"), all);
@@ -155,7 +148,7 @@ async fn who_leaves_a_room_that_admits_loses_what_lies_behind_it() {
     scene.stage.play(Step::Create { by: s("al"), label: inner, public: false, invite: Vec::new() }).await;
     scene.stage.play(Step::Restrict { room: inner, by: s("al"), hall: room }).await;
     scene.stage.play(Step::Join { room, who: s("di") }).await;
-    let first = off(&scene.stage);
+    let first = scene.stage.machine.off();
     for who in ["cy", "di"] {
         scene.stage.play(Step::Out { room: hall, by: s(who), who: s(who), ban: false }).await;
     }
@@ -175,7 +168,7 @@ async fn who_leaves_a_room_that_admits_loses_what_lies_behind_it() {
     check(&scene.stage.machine, &scene.stage.ghost).await.unwrap();
 
     // The hall ends: who was in it alone has no part in what it admitted to.
-    let first = off(&scene.stage);
+    let first = scene.stage.machine.off();
     scene.stage.play(Step::Shred { room: hall, by: s("al"), open: true }).await;
     scene.stage.play(Step::Generation { awake: ["al", "bo", "di"].map(s).to_vec() }).await;
     let said = scene.say("al").await;
@@ -230,7 +223,7 @@ async fn reports_are_for_administrators_open_and_cold() {
     let fact = stage.fact();
     // The administrator is away: it is mail, and then his.
     stage.play(Step::Report { by: s("bo"), fact }).await;
-    let image = off(&stage).image();
+    let image = stage.machine.off().image();
     assert!(rob(&image, &stage.ghost.credentials_of("al")).facts.contains(&fact));
     assert_eq!(rob(&image, &stage.ghost.credentials_of("bo")).facts, BTreeSet::new());
     everywhere(&stage, &[], &Step::Wake { name: s("al") }).await;

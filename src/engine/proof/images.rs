@@ -8,7 +8,6 @@ use super::{
     step::{Step, s},
 };
 use crate::{
-    engine::testing::Machine,
     event::{Draft, build::content_from},
     seizure::{Credential, Image, rob},
 };
@@ -28,12 +27,6 @@ async fn scene(seed: u64) -> (Stage, u32) {
     (stage, label)
 }
 
-fn off(stage: &Stage) -> Machine {
-    let machine = stage.machine.copy(1);
-    machine.cut();
-    machine
-}
-
 fn all_facts(stage: &Stage) -> BTreeSet<u32> {
     let secrets = stage.ghost.accounts.values().filter_map(|account| account.secret);
     secrets.chain(stage.ghost.rooms.values().flat_map(|room| room.all.iter().copied())).collect()
@@ -42,7 +35,7 @@ fn all_facts(stage: &Stage) -> BTreeSet<u32> {
 #[tokio::test]
 async fn a_valid_credential_reads_all_that_lives_and_nothing_else_reads_anything() {
     let (stage, label) = scene(21).await;
-    let image = off(&stage).image();
+    let image = stage.machine.off().image();
     assert!(all_facts(&stage).is_subset(&rob(&image, &stage.ghost.credentials()).facts));
     let room = &stage.ghost.rooms[&label].all;
     for credential in stage.ghost.credentials() {
@@ -58,7 +51,7 @@ async fn a_valid_credential_reads_all_that_lives_and_nothing_else_reads_anything
 #[tokio::test]
 async fn data_without_keys_is_noise() {
     let (stage, _) = scene(22).await;
-    let machine = off(&stage);
+    let machine = stage.machine.off();
     let zeros = [vec![0; 4096], vec![0; 4096]];
     let loot = rob(&Image::new(&machine.backend.ever(), &zeros, &machine.medium.ever()), &stage.ghost.credentials());
     assert_eq!((loot.opened, loot.accounts, loot.facts.len()), (0, 0, 0));
@@ -69,14 +62,14 @@ async fn signed_out_tokens_and_old_passwords_open_nothing() {
     let (mut stage, _) = scene(23).await;
     let [access, refresh] = <[String; 2]>::try_from(stage.ghost.accounts["al"].tokens.clone()).unwrap();
     let bought = stage.engine.accounts.refresh(&refresh).await.unwrap().access.expose().to_owned();
-    let image = off(&stage).image();
+    let image = stage.machine.off().image();
     assert_eq!(rob(&image, &[Credential::Token(bought.clone())]).opened, 0, "it lives in memory only");
 
     stage.play(Step::Logout { name: s("al"), token: refresh.clone(), by: None }).await;
     assert!(session(&stage.engine, &refresh).await.is_err() && session(&stage.engine, &bought).await.is_err());
     stage.play(Step::Password { name: s("al"), token: access.clone(), new: s("al 2"), end_others: false }).await;
     stage.play(Step::Password { name: s("al"), token: access.clone(), new: s("al 3"), end_others: true }).await;
-    let image = off(&stage).image();
+    let image = stage.machine.off().image();
     for old in [Credential::Token(refresh), Credential::Token(bought), password("al 1"), password("al 2")] {
         assert_eq!(rob(&image, &[old]).opened, 0);
     }
@@ -91,12 +84,12 @@ fn password(text: &str) -> Credential {
 #[tokio::test]
 async fn two_images_and_who_was_put_out_in_between() {
     let (mut stage, label) = scene(24).await;
-    let first = off(&stage).image();
+    let first = stage.machine.off().image();
     let before = stage.ghost.rooms[&label].all.clone();
     stage.play(Step::Out { room: label, by: s("al"), who: s("bo"), ban: false }).await;
     let said = stage.fact();
     stage.play(Step::Send { room: label, by: s("al"), fact: said }).await;
-    let second = off(&stage).image();
+    let second = stage.machine.off().image();
     let bo = stage.ghost.credentials_of("bo");
     assert!(rob(&second, &bo).facts.is_disjoint(&stage.ghost.rooms[&label].all));
     let facts = rob(&first.and(second), &bo).facts;
@@ -146,7 +139,7 @@ async fn who_is_forgotten_is_named_nowhere() {
     stage.play(Step::Send { room: label, by: s("cy"), fact }).await;
     let generation = || Step::Generation { awake: ["al", "bo", "cy"].map(s).to_vec() };
     stage.play(generation()).await;
-    assert!(rob(&off(&stage).image(), &stage.ghost.credentials()).names.contains("cy"));
+    assert!(rob(&stage.machine.off().image(), &stage.ghost.credentials()).names.contains("cy"));
 
     stage.play(Step::Deactivate { name: s("cy"), erase: true, open: true }).await;
     let view = room.view();
@@ -162,7 +155,7 @@ async fn who_is_forgotten_is_named_nowhere() {
     let said = stage.fact();
     stage.play(Step::Send { room: label, by: s("bo"), fact: said }).await;
     stage.play(generation()).await;
-    let loot = rob(&off(&stage).image(), &stage.ghost.credentials());
+    let loot = rob(&stage.machine.off().image(), &stage.ghost.credentials());
     assert!(loot.facts.contains(&said) && !loot.facts.contains(&fact));
     assert!(loot.names.contains("bo") && !loot.names.contains("cy"), "{:?}", loot.names);
 }
@@ -171,10 +164,10 @@ async fn who_is_forgotten_is_named_nowhere() {
 async fn an_older_slot_table_put_back_brings_nothing_back() {
     let (mut stage, label) = scene(33).await;
     let said = *stage.ghost.rooms[&label].said.first().unwrap();
-    let before = off(&stage);
+    let before = stage.machine.off();
     assert!(rob(&before.image(), &stage.ghost.credentials()).facts.contains(&said));
     stage.play(Step::Month).await;
-    let after = off(&stage);
+    let after = stage.machine.off();
     // The adversary tries every image of the table there ever was; the server has only those that lie in its files.
     assert!(!rob(&after.image(), &stage.ghost.credentials()).facts.contains(&said));
     let current = Arc::clone(&after.medium);
