@@ -11,7 +11,7 @@ use crate::{
     clock::{ManualClock, Timestamp},
     random::SeededRandom,
     seal::{
-        derive::window_key,
+        derive::{keep_key, window_key},
         row::Primer,
         slots::{Change, MemoryMedium, SlotId, SlotKind},
     },
@@ -303,6 +303,24 @@ async fn two_writers_never_both_get_an_index() {
         assert_eq!(desk.journals.store.commit(second).await, Err(crate::store::Error::Conflict));
         (twin, _) = desk.load().unwrap();
         (desk.owner, _) = desk.load().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn entries_are_compressed_after_the_checkpoint_also_when_it_lies_on_the_disk_alone() {
+    let mut desk = Desk::new(5).await;
+    let long: String = noise(1400, desk.random.as_ref()).iter().map(|byte| char::from(b'#' + byte % 56)).collect();
+    desk.note("long", Some(&long)).await;
+    desk.renew(None).await;
+    let row = |desk: &Desk, index| {
+        let key = RowKey::new(&keep_key(&desk.value(), &desk.identity.key));
+        desk.journals.store.get(Instance::Soup, Partition::FOREVER, &key.address(index)).unwrap().unwrap().len()
+    };
+    assert_eq!(row(&desk, 0), 2048);
+    for index in 1..4 {
+        desk.note(&format!("again {index}"), Some(&long)).await;
+        assert_eq!(row(&desk, index), 1024, "entry {index}");
+        desk.reboot().await;
     }
 }
 
