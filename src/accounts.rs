@@ -1,5 +1,5 @@
 //! Accounts: login records, tokens, vaults. An account is *cold* until its first request since the start, then open
-//! until the process ends.
+//! until the process ends, or until it is idle where the operator wants that.
 //!
 //! Owns everything that turns a password or token into an open vault and back into nothing. Knows rooms only as names
 //! and keys in a vault.
@@ -13,6 +13,7 @@ mod ending;
 mod error;
 mod expiry;
 mod house_key;
+mod idle;
 mod login;
 mod login_token;
 mod mail;
@@ -112,6 +113,8 @@ pub struct Policy {
     pub inactivity: Class,
     /// How long to-device messages wait.
     pub to_device: Class,
+    /// After how long without a request an account is closed; nothing where it stays open.
+    pub idle: Option<Duration>,
     /// After how long rooms forget who ended his account; nothing where they never do unasked.
     pub parted: Option<Duration>,
     /// How long an access token bought with a refresh token lives.
@@ -167,10 +170,20 @@ struct Known {
     expires: Option<Timestamp>,
 }
 
-/// What happens elsewhere when an account opens: its rooms open, what it has put off goes on.
+/// What happens elsewhere when an account opens or is to close: its rooms open, what it has put off goes on.
 pub trait Wakes: Send + Sync {
-    /// Called once per account and process, before the account's first request goes on.
-    fn woke(&self, account: Arc<Account>) -> futures_like::BoxFuture<'_, ()>;
+    /// Called each time the account opens, before the request that opened it goes on.
+    fn woke(&self, account: Arc<Account>) -> futures_like::BoxFuture<'_, ()> {
+        drop(account);
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Called before an account that is idle closes: lets go of it, and of what is known of it beside its vault. It may turn
+    /// out to be in use and stay open: what is let go of here must come again by itself.
+    fn rests<'a>(&'a self, account: &'a Arc<Account>) -> futures_like::BoxFuture<'a, ()> {
+        let _ = account;
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// The boxed future of a port.
@@ -216,6 +229,12 @@ impl Accounts {
             return None;
         }
         self.open.read().get(user.localpart())?.get().filter(|account| account.vault.stopped().is_none()).cloned()
+    }
+
+    /// Whether the account is neither open nor about to be. Whoever opens it does so before he opens its rooms.
+    #[must_use]
+    pub fn is_cold(&self, user: &UserId) -> bool {
+        user.server_name() != self.policy.server_name || !self.open.read().contains_key(user.localpart())
     }
 
     /// Every open account.

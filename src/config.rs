@@ -138,6 +138,7 @@ impl Config {
         if profile == Profile::Strict {
             let week = Lifetime::days(7);
             config.retention = Retention { default: week, media: week, to_device: week, ..config.retention };
+            config.accounts.idle = Lifetime::hours(1);
         }
         config
     }

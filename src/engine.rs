@@ -4,6 +4,8 @@
 
 pub mod administer;
 mod ending;
+#[cfg(test)]
+mod idle_tests;
 mod pictures;
 #[cfg(test)]
 mod proof;
@@ -206,10 +208,12 @@ impl Engine {
         let counters = Arc::new(Counters::default());
         let presence = Arc::new(Presence::new(Arc::clone(&rooms), settings.presence));
         let syncs = Arc::new(Syncs::new(Arc::clone(&rooms), Arc::clone(&counters), Arc::clone(&presence)));
+        accounts.on_wake(&(Arc::clone(&syncs) as _));
         let random = Arc::clone(&journals.random);
         let pushing = Pushing::new(Arc::clone(&rooms), Arc::clone(&counters), random, settings.push);
         let pushing = Arc::new(pushing);
         rooms.on_move(&(Arc::clone(&pushing) as _));
+        accounts.on_wake(&(Arc::clone(&pushing) as _));
         let tls = settings.tls;
         let keeper = Keeper::new(
             journals.clone(),
@@ -285,6 +289,7 @@ impl Settings {
                 inactivity: retention.inactivity,
                 to_device: retention.to_device,
                 parted: retention.parted,
+                idle: config.accounts.idle.duration(),
                 access_lifetime: config.accounts.access_token_lifetime.0,
                 least_guesses: 10_f64.powi(i32::from(config.accounts.password_guesses_log10)),
                 random_localpart: config.accounts.localpart == config::Localpart::Random,

@@ -19,6 +19,7 @@ mod found;
 mod gone;
 mod hall;
 pub mod history;
+mod idle;
 pub mod ledger;
 pub mod lifetime;
 mod make;

@@ -84,13 +84,12 @@ impl Server {
         let (clock, random) = (Arc::clone(&engine.clock), Arc::clone(&engine.journals.random));
         let engine = Arc::new(engine);
         engine.open_epochs().await?;
+        let sliding = Sliding::new(Arc::clone(&engine.rooms), Arc::clone(&engine.counters), Arc::clone(&random));
+        let sliding = Arc::new(sliding);
+        engine.accounts.on_wake(&(Arc::clone(&sliding) as _));
         let services = Arc::new(Services {
             registration: Registration::load(&config.registration, &engine).await?,
-            sliding: Arc::new(Sliding::new(
-                Arc::clone(&engine.rooms),
-                Arc::clone(&engine.counters),
-                Arc::clone(&random),
-            )),
+            sliding,
             gate: Gate::new(&config.limits, Arc::clone(&clock), random.as_ref()),
             interactive: uiaa::Sessions::default(),
             nonces: api::Nonces::default(),

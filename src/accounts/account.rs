@@ -1,6 +1,13 @@
 //! An open account: its vault, and in RAM beside it what lies in the vault's windows.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use parking_lot::{Mutex, RwLock};
 use ruma::{OwnedDeviceId, OwnedUserId, UserId};
@@ -38,6 +45,8 @@ pub struct Account {
     coming: watch::Sender<usize>,
     /// When a message between devices last set out for here, of the steady clock.
     came: Mutex<Option<Duration>>,
+    /// When its user last asked for something, in milliseconds of the steady clock.
+    used: AtomicU64,
 }
 
 /// A message between devices on its way to an open account, until this is dropped.
@@ -125,6 +134,7 @@ impl Account {
             changed: watch::Sender::new(0),
             coming: watch::Sender::new(0),
             came: Mutex::default(),
+            used: AtomicU64::new(0),
         }
     }
 
@@ -142,6 +152,16 @@ impl Account {
     /// How the vault is opened.
     pub async fn identity(&self) -> Identity {
         self.vault.write().await.identity().clone()
+    }
+
+    /// Notes that its user asks for something, at `now` of the steady clock.
+    pub(super) fn touch(&self, now: Duration) {
+        self.used.fetch_max(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// When its user last asked for something, of the steady clock.
+    pub(super) fn used(&self) -> Duration {
+        Duration::from_millis(self.used.load(Ordering::Relaxed))
     }
 
     /// Wakes every sync that waits for this account.

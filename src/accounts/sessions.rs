@@ -144,6 +144,7 @@ impl Accounts {
         if known.expires.is_some_and(|end| end <= self.clock.now()) {
             return Err(Error::SoftLogout);
         }
+        known.session.account.touch(self.clock.monotonic());
         Ok(Some(known.session.clone()))
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use tokio::sync::OnceCell;
 
 use super::{
-    Account, Accounts, Error,
+    Account, Accounts, Error, Wakes,
     credentials::Opening,
     vault::{VaultChange, VaultLedger},
 };
@@ -32,6 +32,7 @@ impl Accounts {
             self.release(&opening.localpart, &cell);
         }
         let opened = opened?;
+        opened.touch(self.clock.monotonic());
         // A password from another life of the name opens another vault; it never reaches this one.
         if opened.slot == account { Ok(opened) } else { Err(Error::Forbidden) }
     }
@@ -70,16 +71,20 @@ impl Accounts {
 
     /// Takes in an account that has just been registered.
     pub(super) async fn enter(&self, localpart: &str, account: &Arc<Account>) {
+        account.touch(self.clock.monotonic());
         let cell = Arc::new(OnceCell::new_with(Some(Arc::clone(account))));
         self.open.write().insert(localpart.to_owned(), cell);
         self.tell_wakers(account).await;
     }
 
     async fn tell_wakers(&self, account: &Arc<Account>) {
-        let wakers: Vec<_> = self.wakers.read().iter().filter_map(Weak::upgrade).collect();
-        for waker in wakers {
+        for waker in self.wakers() {
             waker.woke(Arc::clone(account)).await;
         }
+    }
+
+    pub(super) fn wakers(&self) -> Vec<Arc<dyn Wakes>> {
+        self.wakers.read().iter().filter_map(Weak::upgrade).collect()
     }
 
     async fn open_account(&self, opening: &Opening, account: SlotId) -> Result<Arc<Account>, Error> {

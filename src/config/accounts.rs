@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::{
+    lifetime::Lifetime,
     section::section,
     units::{Size, Span},
 };
@@ -22,6 +23,11 @@ section! {
         pub argon2_passes: u32 = 3;
         /// How long an access token lives that comes with a refresh token.
         pub access_token_lifetime: Span = Span::seconds(3600);
+        /// After how long without a request an account is closed, and with it the rooms in which nobody else is open: their
+        /// keys leave memory, and what comes for it waits, sealed, for its next request. Until then its devices are told of
+        /// messages but not of invitations, and not how much is unread. "forever": when the process ends. The profile
+        /// "strict" makes it 1h.
+        pub idle: Lifetime = Lifetime::Forever;
         /// How long an unused device stays logged in.
         pub device_inactivity: Span = Span::days(90);
     }

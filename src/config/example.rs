@@ -29,7 +29,7 @@ const HEADER: &str = "\
 # The configuration of Lethe, with every default. Written by `lethe config example`.
 # Every key can also be set by the environment: LETHE_SECTION__KEY, for example LETHE_SERVER__NAME.
 
-# Which defaults apply: \"standard\", or \"strict\", which forgets after 7 days.
+# Which defaults apply: \"standard\", or \"strict\", which forgets after 7 days and closes idle accounts.
 profile = \"standard\"
 ";
 

@@ -15,7 +15,7 @@ use figment::{
 };
 use ruma::room_version_rules::RoomVersionDisposition;
 
-use super::{Config, Profile, SECTIONS, Secret};
+use super::{Config, Lifetime, Profile, SECTIONS, Secret, Span};
 use crate::secret::SecretText;
 
 /// Why the configuration cannot be used. Texts name keys and what is expected, never a value.
@@ -89,7 +89,7 @@ impl Config {
     /// What single values cannot say.
     fn check(&self) -> Result<(), Error> {
         let longest = Duration::from_mins(5);
-        let rules: [(bool, &str, &str); 8] = [
+        let rules: [(bool, &str, &str); 9] = [
             (
                 self.server.listen.is_empty() && self.server.listen_tls.is_empty() && self.server.unix_socket.is_none(),
                 "server.listen",
@@ -117,6 +117,7 @@ impl Config {
                 "turn.secret",
                 "expected when `turn.uris` is set",
             ),
+            (self.accounts.idle < Lifetime::For(LEAST_IDLE), "accounts.idle", "expected at least 5m, or \"forever\""),
             (self.federation.enabled, "federation.enabled", "expected false: this version does not federate"),
         ];
         let broken = rules.into_iter().find(|(broken, ..)| *broken).map(|(_, key, problem)| (key, problem));
@@ -126,6 +127,9 @@ impl Config {
         }
     }
 }
+
+/// The least time after which accounts may close: clients that only wait ask every half a minute.
+const LEAST_IDLE: Span = Span::seconds(300);
 
 /// Stable versions with state resolution 2 and strict canonical JSON.
 fn is_supported(version: &ruma::RoomVersionId) -> bool {
@@ -237,7 +241,9 @@ mod tests {
     #[test]
     fn the_profile_changes_defaults_and_keys_win() {
         let strict = load("profile = \"strict\"").expect("valid");
-        assert!(strict.retention.default == Lifetime::days(7));
+        assert!(strict.retention.default == Lifetime::days(7) && strict.accounts.idle == Lifetime::hours(1));
+        assert!(load("").expect("valid").accounts.idle == Lifetime::Forever);
+        assert!(load("accounts.idle = \"4m\"").is_err() && load("accounts.idle = \"5m\"").is_ok());
         let mixed = load("profile = \"strict\"\n[retention]\ndefault = \"30d\"\nto_device = \"30d\"").expect("valid");
         assert!(mixed.retention.default == Lifetime::days(30));
         assert!(mixed.retention.media == Lifetime::days(7));

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ruma::{OwnedRoomId, presence::PresenceState};
+use ruma::{OwnedDeviceId, OwnedRoomId, UserId, presence::PresenceState};
 use serde_json::{Value, json, value::to_raw_value};
 use tokio::sync::watch;
 
@@ -17,7 +17,7 @@ use crate::{
     sync::classic::{Ask, Error, Filter, StateAt},
 };
 
-async fn room(engine: &Engine, by: &Session, with: &[&Session]) -> Arc<Room> {
+pub(super) async fn room(engine: &Engine, by: &Session, with: &[&Session]) -> Arc<Room> {
     let room = founded(engine, by).await;
     for other in with {
         engine.rooms.invite(&room, &by.account.user_id, &other.account.user_id, Change::default()).await.unwrap();
@@ -26,16 +26,20 @@ async fn room(engine: &Engine, by: &Session, with: &[&Session]) -> Arc<Room> {
     room
 }
 
-async fn say(engine: &Engine, room: &Arc<Room>, by: &Session, text: &str) {
+pub(super) async fn say(engine: &Engine, room: &Arc<Room>, by: &Session, text: &str) {
     let content = content_from(&json!({"msgtype": "m.text", "body": text}).to_string()).unwrap();
     let draft = Draft::message(&room.id, &by.account.user_id, "m.room.message", content);
     engine.rooms.send(room, draft, None).await.unwrap();
 }
 
-async fn message(engine: &Engine, to: &Session, text: &str) {
+pub(super) async fn message(engine: &Engine, to: &Session, text: &str) {
+    message_to(engine, &to.account.user_id, to.device.clone(), text).await;
+}
+
+pub(super) async fn message_to(engine: &Engine, to: &UserId, device: OwnedDeviceId, text: &str) {
     let message = json!({"type": "org.test", "sender": "@a:localhost", "content": {"text": text}});
-    let message = Addressed { device: Some(to.device.clone()), message: to_raw_value(&message).unwrap().into() };
-    engine.accounts.deliver(&to.account.user_id, &[message]).await.unwrap();
+    let message = Addressed { device: Some(device), message: to_raw_value(&message).unwrap().into() };
+    engine.accounts.deliver(to, &[message]).await.unwrap();
 }
 
 async fn try_sync(engine: &Engine, who: &Session, since: Option<&Value>) -> Result<Value, Error> {
@@ -55,7 +59,7 @@ async fn try_sync(engine: &Engine, who: &Session, since: Option<&Value>) -> Resu
     Ok(serde_json::to_value(&answer).unwrap())
 }
 
-async fn sync(engine: &Engine, who: &Session, since: Option<&Value>) -> Value {
+pub(super) async fn sync(engine: &Engine, who: &Session, since: Option<&Value>) -> Value {
     try_sync(engine, who, since).await.unwrap()
 }
 
@@ -69,7 +73,7 @@ async fn come(engine: &Engine, who: &LoggedIn) -> Session {
     engine.accounts.session(who.access.expose()).await.unwrap()
 }
 
-fn texts(events: &Value) -> Vec<String> {
+pub(super) fn texts(events: &Value) -> Vec<String> {
     let events = events["events"].as_array().unwrap().iter();
     let text = |event: &Value| {
         let content = &event["content"];

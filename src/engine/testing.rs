@@ -38,6 +38,7 @@ pub(crate) fn settings() -> Settings {
             most_rooms: 5000,
             inactivity: Class::Quarter,
             to_device: Class::Month,
+            idle: None,
             parted: Some(Duration::from_hours(24 * 30)),
             access_lifetime: Duration::from_hours(1),
             least_guesses: 0.0,

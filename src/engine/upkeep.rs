@@ -119,6 +119,23 @@ impl Engine {
         self.metrics.ran(Task::Merge, well);
     }
 
+    /// Closes the accounts that nobody uses, and the rooms in which nobody is left then.
+    pub async fn close_idle(&self) {
+        if self.accounts.policy().idle.is_none() {
+            return;
+        }
+        let accounts = self.accounts.close_idle().await.map_err(rooms::Error::from);
+        let rooms = self.rooms.close_deserted().await;
+        if accounts.is_ok_and(|closed| closed > 0) || rooms.is_ok_and(|closed| closed > 0) {
+            // Text that was read for them.
+            self.journals.packs.clear();
+            self.counters.flattened().clear();
+        }
+        for error in [accounts.err(), rooms.err()].into_iter().flatten() {
+            log::warn!("accounts or rooms that nobody uses were not closed", reason = error.reason());
+        }
+    }
+
     /// Does all of it, each at its own pace, until `stop` says so.
     pub async fn keep_up(&self, mut stop: tokio::sync::watch::Receiver<bool>) {
         let mut pace = Pace::from(self.clock.monotonic());
@@ -153,6 +170,7 @@ impl Engine {
             self.renew().await;
         }
         self.replace_keys().await;
+        self.close_idle().await;
         if is_due(&mut pace.merged, now, MERGE_EVERY) {
             self.merge().await;
         }

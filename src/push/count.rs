@@ -230,6 +230,11 @@ impl Counters {
         }
     }
 
+    /// Lets go of what is known of an account: it closes.
+    pub fn forget_account(&self, user: &UserId) {
+        self.accounts.lock().remove(user);
+    }
+
     fn of(&self, user: &UserId) -> Arc<Mutex<Counted>> {
         let mut accounts = self.accounts.lock();
         match accounts.get(user) {

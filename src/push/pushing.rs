@@ -28,7 +28,7 @@ use tokio::{
 
 use super::{Counters, lane::Lane};
 use crate::{
-    accounts::{Account, vault::VaultLedger},
+    accounts::{Account, Wakes, futures_like::BoxFuture, vault::VaultLedger},
     outbound::Client,
     random::Random,
     rooms::{Rooms, Target, Watches},
@@ -209,6 +209,20 @@ impl Settled {
 
 fn rules_stamp(vault: &VaultLedger) -> u64 {
     vault.account_data.get(super::RULES).map_or(0, |data| data.at)
+}
+
+impl Wakes for Pushing {
+    /// From here on the notes speak for it.
+    fn rests<'a>(&'a self, account: &'a Arc<Account>) -> BoxFuture<'a, ()> {
+        let mut desk = self.desk.lock();
+        let user = &account.user_id;
+        desk.came.retain(|came| !Arc::ptr_eq(came, account));
+        desk.armed.remove(user);
+        desk.restless.remove(user);
+        desk.settled.remove(user);
+        desk.read.remove(user);
+        Box::pin(std::future::ready(()))
+    }
 }
 
 impl Watches for Pushing {

@@ -199,6 +199,22 @@ impl Rooms {
         self.open.write().remove(id);
     }
 
+    /// Closes a room unless somebody else holds it or it is no longer `deserted`; whether it closed.
+    pub(super) fn close(&self, room: &Arc<Room>, deserted: impl FnOnce() -> bool) -> bool {
+        // Whoever takes hold of a room does so with this lock, an account that opens among them.
+        let mut open = self.open.write();
+        let Some(cell) = open.get(&room.id).filter(|cell| cell.get().is_some_and(|open| Arc::ptr_eq(open, room)))
+        else {
+            return false;
+        };
+        // One is in the cell, one is the caller's.
+        let free = Arc::strong_count(cell) == 1 && Arc::strong_count(room) == 2 && deserted();
+        if free {
+            open.remove(&room.id);
+        }
+        free
+    }
+
     /// Opens the room with the first of `keys` that fits; `None` when none does. What was redacted in it before is gone
     /// from the disk then.
     pub(super) async fn open_with(&self, id: &RoomId, slot: SlotId, keys: &[Key]) -> Result<Option<Arc<Room>>, Error> {

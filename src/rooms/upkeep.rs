@@ -42,8 +42,13 @@ impl Rooms {
     /// # Errors
     /// The last error; the other rooms have their generation all the same.
     pub async fn renew_generations(&self) -> Result<(), Error> {
+        self.renew_some(&self.all_open()).await
+    }
+
+    /// As [`Rooms::renew_generations`], in these rooms.
+    pub(super) async fn renew_some(&self, rooms: &[Arc<Room>]) -> Result<(), Error> {
         let mut outcome = Ok(());
-        for rooms in self.all_open().chunks(TOGETHER) {
+        for rooms in rooms.chunks(TOGETHER) {
             outcome = self.renew_together(rooms, &plain).await.and(outcome);
         }
         outcome
@@ -123,11 +128,7 @@ impl Rooms {
                 room.publish(&writer);
             }
         }
-        let mut outcome = Ok(());
-        for rooms in early.chunks(TOGETHER) {
-            outcome = self.renew_together(rooms, &plain).await.and(outcome);
-        }
-        outcome
+        self.renew_some(&early).await
     }
 }
 

@@ -32,7 +32,8 @@ use self::{
 };
 use crate::{
     accounts::{
-        self, Session,
+        self, Account, Session, Wakes,
+        futures_like::BoxFuture,
         vault::{SavedPoint, VaultChange, VaultLedger},
     },
     house,
@@ -157,20 +158,33 @@ impl Syncs {
 
     /// Writes what every device has been told to its vault: the server stops.
     pub async fn save_all(&self) {
-        let mut points = self.points.all();
-        points.sort_by(|(one, _), (other, _)| one.cmp(other));
-        for of_account in points.chunk_by(|((one, _), _), ((other, _), _)| one == other) {
-            let Some(account) = of_account.first().and_then(|((user, _), _)| self.rooms.accounts().open(user)) else {
-                continue;
-            };
-            let changes = |vault: &VaultLedger| {
-                let living = of_account.iter().filter(|((_, device), _)| vault.devices.contains_key(device));
-                living.map(|((_, device), point)| VaultChange::SyncPoint(device.clone(), point.clone())).collect()
-            };
-            if account.vault.change(self.rooms.accounts().journals(), changes).await.is_err() {
-                crate::log::warn!("sync points were not saved");
+        for user in self.points.users() {
+            if let Some(account) = self.rooms.accounts().open(&user) {
+                self.save_all_of(&account).await;
             }
         }
+    }
+
+    async fn save_all_of(&self, account: &Account) {
+        let points = self.points.of(&account.user_id);
+        let changes = |vault: &VaultLedger| {
+            let living = points.into_iter().filter(|(device, _)| vault.devices.contains_key(device));
+            living.map(|(device, point)| VaultChange::SyncPoint(device, point)).collect()
+        };
+        if account.vault.change(self.rooms.accounts().journals(), changes).await.is_err() {
+            crate::log::warn!("sync points were not saved");
+        }
+    }
+}
+
+impl Wakes for Syncs {
+    /// Its devices go on from what is saved of them, as after a restart.
+    fn rests<'a>(&'a self, account: &'a Arc<Account>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            self.save_all_of(account).await;
+            self.points.rest(&account.user_id);
+            self.counters.forget_account(&account.user_id);
+        })
     }
 }
 

@@ -40,7 +40,8 @@ use self::{
 };
 use crate::{
     accounts::{
-        self, Session,
+        self, Account, Session, Wakes,
+        futures_like::BoxFuture,
         vault::{Fact, VaultLedger},
     },
     house,
@@ -286,6 +287,15 @@ impl Sliding {
             let tally = self.counters.count(&session.account, vault, room, view).total();
             (tally.notifications, tally.highlights)
         })
+    }
+}
+
+impl Wakes for Sliding {
+    /// Its connections start afresh, as after a restart.
+    fn rests<'a>(&'a self, account: &'a Arc<Account>) -> BoxFuture<'a, ()> {
+        self.connections.rest(account.slot);
+        self.recency.lock().remove(&account.slot);
+        Box::pin(std::future::ready(()))
     }
 }
 

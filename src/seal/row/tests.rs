@@ -73,13 +73,12 @@ fn a_fitting_row_is_exactly_its_size() {
 
 #[test]
 fn a_body_is_compressed_no_more_than_its_rows_become_smaller() {
-    let json = |events: usize| {
-        let mut text = String::new();
-        for (number, noise) in noise(events * 48).chunks(48).enumerate() {
-            let id: String = noise.iter().map(|byte| char::from(b'a' + byte % 26)).collect();
-            text.push_str(&format!(r#"{{"content":{{"body":"{id}"}},"depth":{number},"type":"m.room.message"}}"#));
-        }
-        text.into_bytes()
+    let event = |(number, noise): (usize, &[u8])| {
+        let text: String = noise.iter().map(|byte| char::from(b'a' + byte % 26)).collect();
+        format!(r#"{{"content":{{"body":"{text}"}},"depth":{number},"type":"m.room.message"}}"#)
+    };
+    let json = |events: usize| -> Vec<u8> {
+        noise(events * 48).chunks(48).enumerate().map(event).collect::<String>().into_bytes()
     };
     let empty = Primer::empty();
     let (mut whole, mut light, mut small) = (0, 0, 0);

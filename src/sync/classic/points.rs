@@ -1,13 +1,13 @@
 //! The sync points of every device, in RAM for the last few tokens, and their way into the vault.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
 use parking_lot::Mutex;
-use ruma::{OwnedDeviceId, OwnedUserId};
+use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 
 use super::{point::Point, token::SyncToken};
 use crate::{
@@ -114,11 +114,10 @@ impl Points {
         device.sure()
     }
 
-    /// What every device has surely been told.
+    /// Who has been told something.
     #[must_use]
-    pub(super) fn all(&self) -> Vec<(Who, SavedPoint)> {
-        let devices = self.devices.lock();
-        devices.iter().filter_map(|(who, device)| Some((who.clone(), device.sure()?))).collect()
+    pub(super) fn users(&self) -> BTreeSet<OwnedUserId> {
+        self.devices.lock().keys().map(|(user, _)| user.clone()).collect()
     }
 
     /// Up to where a token's device has been told a room's events; nothing when it was told none.
@@ -126,6 +125,22 @@ impl Points {
         let devices = self.devices.lock();
         let (_, point) = devices.get(who)?.points.iter().find(|(number, _)| *number == token.number)?;
         point.rooms.get(room).map(|point| point.position).filter(|position| *position != Position::START)
+    }
+
+    /// What the devices of `user` have surely been told.
+    pub(super) fn of(&self, user: &UserId) -> Vec<(OwnedDeviceId, SavedPoint)> {
+        let devices = self.devices.lock();
+        let own = devices.iter().filter(|((of, _), _)| of == user);
+        own.filter_map(|((_, id), device)| Some((id.clone(), device.sure()?))).collect()
+    }
+
+    /// Lets go of what the devices of `user` have been told. Their numbers go on: none is given twice.
+    pub(super) fn rest(&self, user: &UserId) {
+        let mut devices = self.devices.lock();
+        for (_, device) in devices.iter_mut().filter(|((of, _), _)| of == user) {
+            device.points.clear();
+            device.acknowledged = None;
+        }
     }
 
     /// Lets go of a device that is gone.
@@ -183,7 +198,8 @@ mod tests {
         let later = points.add(&who(), Point { devices: 6, ..Point::default() }, NOW);
         let mut vault = VaultLedger::default();
         points.find(&who(), token(number), &vault, NOW);
-        let (_, saved) = points.all().remove(0);
+        assert_eq!(points.users(), BTreeSet::from([who().0]));
+        let (_, saved) = points.of(&who().0).remove(0);
         assert_eq!((saved.token, saved.stamp), (number, 5));
         vault.sync_points.insert(who().1, saved);
         let after = Points::new(&SeededRandom::new(2));
@@ -193,6 +209,19 @@ mod tests {
         }
         assert!(after.find(&who(), token(number - 1), &vault, NOW).is_none());
         assert!(after.find(&who(), token(number ^ (1 << 40)), &vault, NOW).is_none());
+    }
+
+    #[test]
+    fn who_rests_is_resumed_from_what_was_saved_and_numbers_go_on() {
+        let points = Points::new(&SeededRandom::new(1));
+        let mut vault = VaultLedger::default();
+        let number = points.add(&who(), Point { devices: 5, ..Point::default() }, NOW);
+        let (device, saved) = points.of(&who().0).remove(0);
+        vault.sync_points.insert(device, saved);
+        points.rest(&who().0);
+        assert!(points.of(&who().0).is_empty());
+        assert!(points.find(&who(), token(number), &vault, NOW).is_some_and(|point| point.devices == 5));
+        assert_eq!(points.add(&who(), Point::default(), NOW), number + 1);
     }
 
     #[test]

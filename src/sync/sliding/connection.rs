@@ -163,9 +163,11 @@ impl Connections {
             [&drawn[..4], &drawn[4..]].map(|half| half.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
         let process = *table.process.get_or_insert(fresh);
         let pos = pos.map(|pos| Pos::parse(pos).ok_or(Error::UnknownPos)).transpose()?;
-        // A position of a process that ended is not an error: the client is told everything again. An error would make
-        // it forget which rooms it wanted to see.
-        let Some(pos) = pos.filter(|pos| pos.tag >> 32 == process) else {
+        // A position of a process that ended, or of an account that has closed since, is not an error: the client is told
+        // everything again. An error would make it forget which rooms it wanted to see.
+        let rested =
+            |pos: &Pos| table.all.get(name).is_some_and(|known| known.tag == pos.tag && known.states.is_empty());
+        let Some(pos) = pos.filter(|pos| pos.tag >> 32 == process && !rested(pos)) else {
             let start = Arc::new(State::default());
             let pos = Pos { tag: process << 32 | drawn, number: 0 };
             let states = VecDeque::from([(0, Arc::clone(&start))]);
@@ -180,6 +182,14 @@ impl Connections {
         connection.used = used;
         connection.states.retain(|(number, _)| *number >= pos.number);
         Ok((pos, state))
+    }
+
+    /// Lets go of what the devices of an account have been told: it closes.
+    pub(super) fn rest(&self, account: SlotId) {
+        let mut table = self.0.lock();
+        for (_, connection) in table.all.iter_mut().filter(|((slot, ..), _)| *slot == account) {
+            connection.states.clear();
+        }
     }
 
     /// Notes what the answer to a request with `base` told; the `pos` of the answer.
@@ -249,6 +259,19 @@ mod tests {
         assert!(state.data.is_none() && fresh.tag != base.tag);
         assert!(table.resume(&name("a"), Some(&again), &random).is_err());
         assert!(table.advance(&name("a"), base, told(4)).is_err());
+    }
+
+    #[test]
+    fn a_connection_of_an_account_that_closed_meanwhile_starts_afresh() {
+        let (table, random) = (Connections::default(), SeededRandom::new(3));
+        let (start, _) = table.resume(&name("a"), None, &random).unwrap();
+        let pos = table.advance(&name("a"), start, told(1)).unwrap().text();
+        table.rest(SlotId([2; 16]));
+        assert_eq!(table.resume(&name("a"), Some(&pos), &random).unwrap().1.data, Some(1));
+        table.rest(SlotId([1; 16]));
+        let (fresh, state) = table.resume(&name("a"), Some(&pos), &random).unwrap();
+        assert!(state.data.is_none() && fresh.tag != start.tag);
+        assert!(table.resume(&name("a"), Some(&pos), &random).is_err());
     }
 
     #[test]
