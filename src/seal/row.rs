@@ -31,7 +31,7 @@ pub const MOST_PLAIN: usize = 32 << 20;
 /// A primer longer than this costs more to load than it saves.
 pub const MOST_PRIMER: usize = 4 << 10;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Version, flags, part k, of n, body length, hash of the row before.
 const HEADER: usize = 1 + 1 + 2 + 2 + 4 + 32;
 const OVERHEAD: usize = NONCE + HEADER + TAG;
@@ -141,8 +141,13 @@ impl EntryHash {
     /// What a journal's first entry carries.
     pub const NONE: Self = Self([0; 32]);
 
-    fn of(row: &[u8]) -> Self {
-        Self(*blake3::hash(row).as_bytes())
+    /// Nonce and tag stand for the whole row: who has no key can make no other row with the same two, and who has it can
+    /// write the journal anew.
+    fn of(nonce: &[u8; NONCE], tag: &[u8; TAG]) -> Self {
+        let mut seal = [0; NONCE + TAG];
+        seal[..NONCE].copy_from_slice(nonce);
+        seal[NONCE..].copy_from_slice(tag);
+        Self(*blake3::hash(&seal).as_bytes())
     }
 }
 
@@ -240,8 +245,8 @@ pub fn seal_entry(
         let chunk = &body[start..body.len().min(start + BODY)];
         let address = key.address(sealed.next);
         let header = Header { flags, part, parts, previous: sealed.hash };
-        let row = seal_row(&key.cipher, cx, &address, &header, chunk, random);
-        sealed.hash = EntryHash::of(&row);
+        let (row, hash) = seal_row(&key.cipher, cx, &address, &header, chunk, random);
+        sealed.hash = hash;
         sealed.next += 1;
         sealed.rows.push((address, row));
     }
@@ -265,8 +270,7 @@ pub fn open_entry<E>(
 ) -> Result<Option<Opened>, OpenError<E>> {
     let address = key.address(index);
     let Some(row) = fetch(&address).map_err(OpenError::Fetch)? else { return Ok(None) };
-    let mut hash = EntryHash::of(&row);
-    let (first, mut body) = open_row(&key.cipher, cx, &address, row).map_err(OpenError::Row)?;
+    let (first, mut body, mut hash) = open_row(&key.cipher, cx, &address, row).map_err(OpenError::Row)?;
     if first.part != 0 {
         return Err(OpenError::Row(Error::Malformed));
     }
@@ -276,8 +280,7 @@ pub fn open_entry<E>(
         let Some(row) = fetch(&address).map_err(OpenError::Fetch)? else {
             return Err(OpenError::Truncated { next });
         };
-        let following = EntryHash::of(&row);
-        let (header, chunk) = open_row(&key.cipher, cx, &address, row).map_err(OpenError::Row)?;
+        let (header, chunk, following) = open_row(&key.cipher, cx, &address, row).map_err(OpenError::Row)?;
         // A writer that found the run unfinished after a crash goes on behind it: that is another entry's first row.
         if header.part == 0 {
             return Err(OpenError::Truncated { next });
@@ -310,7 +313,7 @@ pub fn seal_one(
         return Err(Error::TooLong);
     }
     let header = Header { flags, part: 0, parts: 1, previous: EntryHash::NONE };
-    Ok(seal_row(&row_cipher(key), cx, address, &header, body, random))
+    Ok(seal_row(&row_cipher(key), cx, address, &header, body, random).0)
 }
 
 /// Opens what [`seal_one`] sealed.
@@ -318,7 +321,7 @@ pub fn seal_one(
 /// # Errors
 /// [`Error::Refused`] and [`Error::Malformed`].
 pub fn open_one(key: &Key, cx: Context, address: &Address, row: Vec<u8>) -> Result<Vec<u8>, Error> {
-    let (header, body) = open_row(&row_cipher(key), cx, address, row)?;
+    let (header, body, _) = open_row(&row_cipher(key), cx, address, row)?;
     if (header.part, header.parts, header.previous) != (0, 1, EntryHash::NONE) {
         return Err(Error::Malformed);
     }
@@ -348,7 +351,7 @@ fn seal_row(
     header: &Header,
     body: &[u8],
     random: &dyn Random,
-) -> Vec<u8> {
+) -> (Vec<u8>, EntryHash) {
     let size = padded(OVERHEAD + body.len());
     let length = u32::try_from(body.len()).expect("a body fits its row");
     let mut row = Vec::with_capacity(size);
@@ -363,10 +366,15 @@ fn seal_row(
     row.resize(size - TAG, 0);
     let tag = cipher.seal(&nonce, &associated(cx, address), &mut row[NONCE..]);
     row.extend_from_slice(&tag);
-    row
+    (row, EntryHash::of(&nonce, &tag))
 }
 
-fn open_row(cipher: &Cipher, cx: Context, address: &Address, mut row: Vec<u8>) -> Result<(Header, Vec<u8>), Error> {
+fn open_row(
+    cipher: &Cipher,
+    cx: Context,
+    address: &Address,
+    mut row: Vec<u8>,
+) -> Result<(Header, Vec<u8>, EntryHash), Error> {
     let size = row.len();
     if !(SMALLEST..=LARGEST).contains(&size) || !size.is_power_of_two() {
         return Err(Error::Refused);
@@ -390,7 +398,7 @@ fn open_row(cipher: &Cipher, cx: Context, address: &Address, mut row: Vec<u8>) -
     }
     row.truncate(NONCE + HEADER + length);
     row.drain(..NONCE + HEADER);
-    Ok((header, row))
+    Ok((header, row, EntryHash::of(&nonce, &tag)))
 }
 
 fn associated(cx: Context, address: &Address) -> [u8; 23] {

@@ -38,10 +38,12 @@ fn stored(sealed: &Sealed) -> HashMap<Address, Vec<u8>> {
 
 #[test]
 fn rows_have_the_agreed_bytes() {
-    golden::check("row-v1-raw", &seal(0, b"agreed", &Primer::empty()).rows[0].1);
+    let raw = seal(0, b"agreed", &Primer::empty());
+    golden::check("row-v2-raw", &raw.rows[0].1);
+    golden::check("row-v2-hash", &raw.hash.0);
     let primer = Primer::new(br#"{"content":{"algorithm":"m.megolm.v1.aes-sha2"},"type":"m.room.encrypted"}"#);
     let plain = br#"{"content":{"algorithm":"m.megolm.v1.aes-sha2","x":1},"type":"m.room.encrypted"}"#.repeat(13);
-    golden::check("row-v1-primed", &seal(3, &plain, &primer).rows[0].1);
+    golden::check("row-v2-primed", &seal(3, &plain, &primer).rows[0].1);
     golden::check("row-v1-address", &[key().address(0).0, key().address(1).0, key().address(u64::MAX).0].concat());
 }
 
@@ -224,7 +226,7 @@ fn a_single_row_is_no_journal_entry() {
     let cx = Context { partition: Partition::FOREVER, kind: RowKind::Login };
     let address = Address([5; 16]);
     let row = seal_one(&key, cx, &address, b"a record", &random).unwrap();
-    golden::check("row-v1-one", &row);
+    golden::check("row-v2-one", &row);
     assert_eq!(open_one(&key, cx, &address, row.clone()).unwrap(), b"a record");
     assert_eq!(open_one(&Key::from_bytes([4; 32]), cx, &address, row.clone()), Err(Error::Refused));
     assert_eq!(open_one(&key, cx, &Address([6; 16]), row), Err(Error::Refused));
