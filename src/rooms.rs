@@ -3,6 +3,7 @@
 //! `core`, `create`, `lifetime`, `visibility`, `relations` and `summary` are pure: no I/O, no clock, no tokio.
 
 mod admit;
+mod behind;
 mod blobs;
 mod bodies;
 mod change_state;

@@ -98,6 +98,17 @@ pub struct VaultRoom {
     /// How the account stands to the room.
     #[serde(rename = "f")]
     pub fact: Fact,
+    /// The day, counted from 1970, on which the account first found that no key of it opens the room.
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<u64>,
+}
+
+impl VaultRoom {
+    /// A room that these keys should open.
+    #[must_use]
+    pub const fn new(slot: SlotId, keys: Vec<Key>, fact: Fact) -> Self {
+        Self { slot, keys, fact, behind: None }
+    }
 }
 
 /// How an account stands to a room, as far as its vault knows.

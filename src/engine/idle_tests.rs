@@ -11,8 +11,11 @@ use super::{
     testing::{Machine, register, settings},
 };
 use crate::{
-    accounts::{Error, LoggedIn, NewDevice, Session},
-    secret::SecretText,
+    accounts::{
+        Error, LoggedIn, NewDevice, Session,
+        vault::{Fact, VaultChange, VaultLedger, VaultRoom},
+    },
+    secret::{Key, SecretText},
 };
 
 const IDLE: Duration = Duration::from_hours(1);
@@ -154,4 +157,28 @@ async fn an_access_token_that_lived_in_memory_is_bought_anew() {
     assert_eq!(engine.accounts.session(person.token.expose()).await.err(), Some(Error::SoftLogout));
     let bought = engine.accounts.refresh(&refresh).await.unwrap();
     assert!(engine.accounts.session(bought.access.expose()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_room_that_no_key_opens_leaves_the_vault_after_ninety_days() {
+    let (machine, engine) = start(5).await;
+    let bo = register(&engine, "bo").await;
+    let id = room(&engine, &bo.session, &[]).await.id.clone();
+    let lost = |vault: &VaultLedger| {
+        let slot = vault.rooms[&id].slot;
+        let other = Key::random(machine.random.as_ref());
+        vec![VaultChange::Room(id.clone(), Some(VaultRoom::new(slot, vec![other], Fact::Joined)))]
+    };
+    bo.session.account.vault.change(&engine.journals, lost).await.unwrap();
+    let bo = Person::of(bo);
+    let mut first = None;
+    for (days, known) in [(1, true), (30, true), (30, true), (30, true), (1, false)] {
+        machine.clock.advance(Duration::from_hours(24 * days));
+        engine.close_idle().await;
+        assert!(!bo.is_open(&engine));
+        let entry = bo.come(&engine).await.account.view().rooms.get(&id).cloned();
+        assert_eq!(entry.is_some(), known, "after {days} more days");
+        let since = entry.and_then(|entry| entry.behind);
+        assert!(!known || since.is_some() && *first.get_or_insert(since) == since);
+    }
 }

@@ -46,6 +46,6 @@ pub(super) fn ended(vault: &VaultLedger, room: &RoomId, user: &UserId, now: Time
     // The entry of the room itself goes and comes again.
     let mut changes = without(vault, room);
     let fact = Fact::Left(farewell(room, user, now));
-    changes.push(VaultChange::Room(room.to_owned(), Some(VaultRoom { slot: entry.slot, keys: Vec::new(), fact })));
+    changes.push(VaultChange::Room(room.to_owned(), Some(VaultRoom::new(entry.slot, Vec::new(), fact))));
     changes
 }

@@ -75,7 +75,7 @@ impl Rooms {
 
         // The key first: an entry whose slot never comes drops itself.
         for (account, fact) in holders {
-            let entry = VaultRoom { slot, keys: vec![key.clone()], fact };
+            let entry = VaultRoom::new(slot, vec![key.clone()], fact);
             let room_id = id.clone();
             account.vault.change(&self.journals, |_| vec![VaultChange::Room(room_id, Some(entry))]).await?;
         }

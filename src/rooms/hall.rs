@@ -313,11 +313,14 @@ impl Rooms {
             let fresh = match &room {
                 // Shredded: the entry says that it is left.
                 None if slot_gone => None,
-                // Behind: a co-member who comes sends the key again.
-                None => continue,
+                None => {
+                    self.stay_behind(account, id, entry).await?;
+                    continue;
+                }
                 Some(room) => self.step(account, room, entry).await,
             };
-            if fresh.as_ref().is_none_or(|fresh| fresh.keys != entry.keys || fresh.fact != entry.fact) {
+            let same = |fresh: &VaultRoom| fresh.keys == entry.keys && fresh.fact == entry.fact;
+            if entry.behind.is_some() || !fresh.as_ref().is_some_and(same) {
                 let now = self.clock.now();
                 let change = |vault: &VaultLedger| match fresh {
                     None if slot_gone => ended(vault, id, &account.user_id, now),
@@ -385,7 +388,7 @@ impl Rooms {
             }
             _ => return None,
         };
-        Some(VaultRoom { slot: room.slot, keys, fact })
+        Some(VaultRoom::new(room.slot, keys, fact))
     }
 
     /// The local users who have a part in the room: joined, invited or knocking.

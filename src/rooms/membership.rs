@@ -97,7 +97,7 @@ impl Rooms {
         writer.check()?;
         let before = account.view().rooms.get(&room.id).cloned();
         let key = writer.owner.identity().key.clone();
-        let entry = VaultRoom { slot: room.slot, keys: vec![key], fact: Fact::Joined };
+        let entry = VaultRoom::new(room.slot, vec![key], Fact::Joined);
         let id = room.id.clone();
         let draft = self.member_draft(room, user, user, &MembershipState::Join, change);
         account.vault.change(&self.journals, |_| vec![VaultChange::Room(id, Some(entry))]).await?;
@@ -122,7 +122,7 @@ impl Rooms {
         let draft = self.member_draft(room, user, user, &MembershipState::Knock, change);
         self.send(room, draft, None).await?;
         let stripped = stripped_state(&room.view().state, user);
-        let entry = VaultRoom { slot: room.slot, keys: Vec::new(), fact: Fact::Knocked(stripped) };
+        let entry = VaultRoom::new(room.slot, Vec::new(), Fact::Knocked(stripped));
         let id = room.id.clone();
         account.vault.change(&self.journals, |_| vec![VaultChange::Room(id, Some(entry))]).await?;
         account.notify();
@@ -172,7 +172,7 @@ impl Rooms {
         let writer = room.writer.lock().await;
         let key = writer.owner.identity().key.clone();
         if let Some(account) = self.accounts.open(user) {
-            let entry = VaultRoom { slot: room.slot, keys: vec![key], fact };
+            let entry = VaultRoom::new(room.slot, vec![key], fact);
             let id = room.id.clone();
             account.vault.change(&self.journals, |_| vec![VaultChange::Room(id, Some(entry))]).await?;
             account.notify();

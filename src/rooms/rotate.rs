@@ -145,7 +145,7 @@ impl Rooms {
                     let mut keys = vec![key.clone()];
                     keys.extend(known.into_iter().flat_map(|entry| entry.keys.iter().cloned()));
                     let fact = known.map_or_else(|| fact_of(membership, writer, user), |entry| entry.fact.clone());
-                    vec![VaultChange::Room(room.id.clone(), Some(VaultRoom { slot: room.slot, keys, fact }))]
+                    vec![VaultChange::Room(room.id.clone(), Some(VaultRoom::new(room.slot, keys, fact)))]
                 };
                 account.vault.change(&self.journals, change).await?;
             } else {
@@ -262,7 +262,7 @@ impl Rooms {
                         |vault: &VaultLedger| vault.rooms.get(&room.id).is_some_and(|entry| entry.keys.contains(&key));
                     if !has(&account.view()) {
                         let fact = fact_of(&membership, &writer, &user);
-                        let entry = VaultRoom { slot: room.slot, keys: vec![key.clone()], fact };
+                        let entry = VaultRoom::new(room.slot, vec![key.clone()], fact);
                         let change = VaultChange::Room(room.id.clone(), Some(entry));
                         account.vault.change(&self.journals, |_| vec![change]).await?;
                         account.notify();

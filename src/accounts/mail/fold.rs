@@ -193,5 +193,5 @@ fn taken(vault: &VaultLedger, letter: Letter, opens: bool) -> Option<VaultChange
 fn candidate(known: Option<&VaultRoom>, slot: SlotId, key: Key, fact: Fact) -> VaultRoom {
     let mut keys = vec![key];
     keys.extend(known.into_iter().flat_map(|entry| entry.keys.iter().cloned()));
-    VaultRoom { slot, keys, fact }
+    VaultRoom::new(slot, keys, fact)
 }
