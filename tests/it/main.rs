@@ -13,6 +13,7 @@ mod expiry;
 mod forget;
 mod http;
 mod http2;
+mod idle;
 mod keys;
 mod layers;
 mod lifetimes;
