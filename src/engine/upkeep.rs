@@ -37,8 +37,16 @@ impl Engine {
 
     /// Rewrites single rows as packs where enough have gathered.
     pub async fn pack(&self) {
+        self.pack_until(None).await;
+    }
+
+    /// As [`Engine::pack`]; begins with no further room after `end` of the steady clock.
+    pub(super) async fn pack_until(&self, end: Option<Duration>) {
         let mut well = true;
         for room in self.rooms.all_open() {
+            if end.is_some_and(|end| self.clock.monotonic() >= end) {
+                break;
+            }
             if let Err(error) = self.rooms.pack(&room).await {
                 log::warn!("a room was not packed", reason = error.reason());
                 well = false;

@@ -325,6 +325,30 @@ async fn entries_are_compressed_after_the_checkpoint_also_when_it_lies_on_the_di
 }
 
 #[tokio::test]
+async fn what_is_left_in_a_closed_window_becomes_one_pack() {
+    let mut desk = Desk::new(6).await;
+    for number in 0..20_u8 {
+        desk.append(&[number; 40]).await;
+    }
+    assert!(!desk.owner.wants_pack());
+    let first = RowKey::new(&desk.window_key()).address(0);
+    desk.renew(None).await;
+    assert!(desk.owner.wants_pack());
+    desk.pack().await;
+    assert!(!desk.owner.wants_pack());
+    desk.journals.store.merge_all().await.unwrap();
+    assert!(desk.journals.store.get(Instance::Soup, desk.partition, &first).unwrap().is_none());
+    desk.reboot().await;
+    // A few are left as they are.
+    for number in 0..7 {
+        desk.append(&[number; 40]).await;
+    }
+    desk.renew(None).await;
+    assert!(!desk.owner.wants_pack());
+    desk.reboot().await;
+}
+
+#[tokio::test]
 async fn a_hole_stops_an_owner_and_a_lost_tail_does_not() {
     for index in 1..=5 {
         let mut desk = Desk::new(4).await;

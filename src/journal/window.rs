@@ -16,6 +16,8 @@ use crate::{
 
 /// Entries that one pack holds.
 pub(super) const PACK_ENTRIES: usize = 64;
+/// The fewest entries that a pack of a closed window has, to which none come any more: fewer are no smaller than their rows.
+const LEAST_ENTRIES: usize = 8;
 
 /// Where an entry stands in its owner's stream: later entries have greater positions, for ever.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -224,7 +226,7 @@ impl Window {
 
     /// Whether enough single rows have gathered for a pack.
     pub(super) fn wants_pack(&self) -> bool {
-        self.loose >= PACK_ENTRIES
+        self.loose >= if self.record.closed { LEAST_ENTRIES } else { PACK_ENTRIES }
     }
 
     /// Rewrites the first [`PACK_ENTRIES`] single rows as one pack, into `batch`; the rows it replaces are retired in

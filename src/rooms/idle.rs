@@ -15,6 +15,9 @@ impl Rooms {
         }
         self.rewrite_in(&deserted).await?;
         self.renew_some(&deserted).await?;
+        for room in &deserted {
+            self.pack(room).await?;
+        }
         Ok(deserted.into_iter().filter(|room| self.close(room, || self.is_deserted(room))).count())
     }
 
