@@ -97,6 +97,14 @@ impl Server {
         }
     }
 
+    /// Ends it at once.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("it runs");
+            child.wait().expect("it ran");
+        }
+    }
+
     /// Stops it and starts it again on the same files.
     pub(crate) async fn restart(&mut self) -> Duration {
         self.stop();

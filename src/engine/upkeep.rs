@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Engine, Error};
-use crate::{accounts, house, log, metrics::Task, rooms, store::Class};
+use crate::{accounts, house, journal::TOGETHER, log, metrics::Task, rooms, store::Class};
 
 /// How often packs are looked for, and whether anything else is due.
 const ROUND_EVERY: Duration = Duration::from_mins(1);
@@ -40,14 +40,14 @@ impl Engine {
         self.pack_until(None).await;
     }
 
-    /// As [`Engine::pack`]; begins with no further room after `end` of the steady clock.
+    /// As [`Engine::pack`]; begins with no further rooms after `end` of the steady clock.
     pub(super) async fn pack_until(&self, end: Option<Duration>) {
         let mut well = true;
-        for room in self.rooms.all_open() {
+        for rooms in self.rooms.all_open().chunks(TOGETHER) {
             if end.is_some_and(|end| self.clock.monotonic() >= end) {
                 break;
             }
-            if let Err(error) = self.rooms.pack(&room).await {
+            if let Err(error) = self.rooms.pack(rooms).await {
                 log::warn!("a room was not packed", reason = error.reason());
                 well = false;
             }

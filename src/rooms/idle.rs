@@ -15,9 +15,7 @@ impl Rooms {
         }
         self.rewrite_in(&deserted).await?;
         self.renew_some(&deserted).await?;
-        for room in &deserted {
-            self.pack(room).await?;
-        }
+        self.pack(&deserted).await?;
         Ok(deserted.into_iter().filter(|room| self.close(room, || self.is_deserted(room))).count())
     }
 

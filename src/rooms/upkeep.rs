@@ -15,26 +15,82 @@ use crate::{
 
 /// Packs of one room in one round of upkeep: what is left waits for the next, and no room keeps the others waiting.
 const MOST_PACKS: usize = 256;
+/// Rooms whose packs share a commit: each may add one of 64 KiB for every window it has, some thirty at the most.
+const PACKED_TOGETHER: usize = 16;
 
 /// How a room comes to its new generation; `None` where it needs none.
 pub(super) type Prepare<'a> =
     &'a (dyn Fn(&Rooms, &mut Writer, &mut Batch) -> Result<Option<Prepared>, Error> + Send + Sync);
 
 impl Rooms {
-    /// Rewrites single rows as packs where enough have gathered. Senders get their turn between two packs.
-    pub async fn pack(&self, room: &Arc<Room>) -> Result<(), Error> {
+    /// Rewrites single rows of these rooms as packs where enough have gathered. Senders get their turn between two packs.
+    ///
+    /// # Errors
+    /// The last error; the other rooms are packed all the same.
+    pub async fn pack(&self, rooms: &[Arc<Room>]) -> Result<(), Error> {
+        let (mut due, mut outcome) = (rooms.to_vec(), Ok(()));
         for _ in 0..MOST_PACKS {
-            let mut writer = room.writer.lock().await;
-            if writer.gone || !writer.owner.wants_pack() {
+            let mut left = Vec::new();
+            for rooms in due.chunks(PACKED_TOGETHER) {
+                match self.pack_together(rooms).await {
+                    Ok(more) => left.extend(more),
+                    Err(error) => outcome = Err(error),
+                }
+            }
+            due = left;
+            if due.is_empty() {
                 break;
             }
-            let (mut batch, mut after) = (Batch::default(), Batch::default());
-            writer.owner.pack(&self.journals, &mut batch, &mut after)?;
-            self.settle(room, &mut writer, batch).await?;
-            // Readers find the entries in their packs from here on.
-            self.journals.store.commit(after).await?;
         }
-        Ok(())
+        outcome
+    }
+
+    /// Writes the next packs of some rooms with one commit; those of which more are to be packed.
+    async fn pack_together(&self, rooms: &[Arc<Room>]) -> Result<Vec<Arc<Room>>, Error> {
+        // Whoever holds several rooms at once is alone in that.
+        let _alone = self.renewing.lock().await;
+        let mut outcome = Ok(());
+        let mut ready: Vec<(&Arc<Room>, RoomWriting<'_>)> = Vec::new();
+        let (mut batch, mut after) = (Batch::default(), Batch::default());
+        for room in rooms {
+            let mut writer = room.writer.lock().await;
+            if writer.gone || writer.owner.is_stopped() || !writer.owner.wants_pack() {
+                continue;
+            }
+            let (mut rows, mut dead) = (Batch::default(), Batch::default());
+            match writer.owner.pack(&self.journals, &mut rows, &mut dead) {
+                Ok(()) => {
+                    batch.extend(rows);
+                    after.extend(dead);
+                    ready.push((room, writer));
+                }
+                Err(error) => {
+                    writer.owner.stop();
+                    self.forget_open(&room.id);
+                    outcome = Err(error.into());
+                }
+            }
+        }
+        if ready.is_empty() {
+            return outcome.map(|()| Vec::new());
+        }
+        batch.shuffle(self.journals.random.as_ref());
+        if let Err(error) = self.journals.store.commit(batch).await {
+            for (room, writer) in &mut ready {
+                writer.owner.stop();
+                self.forget_open(&room.id);
+            }
+            return Err(Error::Journal(error.into()));
+        }
+        let mut left = Vec::new();
+        for (room, writer) in &mut ready {
+            writer.owner.settle();
+            room.publish(writer);
+            left.extend(writer.owner.wants_pack().then(|| Arc::clone(room)));
+        }
+        // Readers find the entries in their packs from here on.
+        self.journals.store.commit(after).await?;
+        outcome.map(|()| left)
     }
 
     /// Gives every open room that changed a new generation: what was superseded is shredded (keys.md §2, "generation").

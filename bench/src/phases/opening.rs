@@ -153,7 +153,8 @@ pub(super) async fn cold_room(server: &mut Server) {
     section(&format!("A cold room: {WINDOW} events, {CROWD} members (quickest of {TIMES})"));
     let (members, room) = crowded(server).await;
     let loner = User::register(server, "loner").await;
-    server.stop();
+    // A server that stops in order packs.
+    server.kill();
     offline::merge(&server.config()).await;
     server.start().await;
     let (wall, cpu) = opened_cold(server, &room, &members[..TIMES], &loner).await;
