@@ -43,7 +43,7 @@ const COMPRESSED: u8 = 1;
 /// The fastest level that still finds the primer's repetitions; rows are short, higher levels gain a few percent.
 const LEVEL: i32 = 1;
 /// A level that finds them too but leaves literals as they are, which opens in a third of the time. Coding them takes a
-/// quarter of base64 off, and hardly more than three tenths of what people write.
+/// quarter of base64 off, which most of them are.
 const LIGHT_LEVEL: i32 = -1;
 /// The same for what is longer than [`MOST_SHORT`], where finding every repetition costs more than it saves.
 const LONG_LIGHT_LEVEL: i32 = -4;
@@ -435,7 +435,7 @@ fn pack(plain: &[u8], primer: &Primer) -> Option<Vec<u8>> {
     let level = if plain.len() > MOST_SHORT { LONG_LIGHT_LEVEL } else { LIGHT_LEVEL };
     let light = compress(plain, primer, level).filter(|packed| room(packed.len()) < room(plain.len()));
     let least = light.as_ref().map_or(plain.len(), Vec::len);
-    if least <= SMALL_BODY || room(least * 7 / 10) == room(least) {
+    if least <= SMALL_BODY || room(least / 4 * 3) == room(least) {
         return light;
     }
     compress(plain, primer, LEVEL).filter(|packed| room(packed.len()) < room(least)).or(light)
