@@ -9,10 +9,10 @@ use crate::seal::row::EntryHash;
 const VERSION: u8 = 1;
 
 /// A decoded pack.
-pub(crate) struct Pack {
+pub(crate) struct Pack<T = Vec<u8>> {
     pub(crate) last: EntryHash,
     pub(crate) next: u64,
-    pub(crate) entries: Vec<(u64, Vec<u8>)>,
+    pub(crate) entries: Vec<(u64, T)>,
 }
 
 impl Pack {
@@ -32,6 +32,15 @@ impl Pack {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        let Pack { last, next, entries } = Pack::read(bytes)?;
+        let entries = entries.into_iter().map(|(index, plain)| (index, plain.to_vec())).collect();
+        Ok(Self { last, next, entries })
+    }
+}
+
+impl<'a> Pack<&'a [u8]> {
+    /// As [`Pack::decode`], with the entries where they lie: who goes through them once holds no second copy of all.
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, Error> {
         let mut rest = bytes;
         let [VERSION] = take::<1>(&mut rest)? else { return Err(Error::Malformed) };
         let last = EntryHash(take(&mut rest)?);
@@ -42,7 +51,7 @@ impl Pack {
             let index = u64::from_le_bytes(take(&mut rest)?);
             let length = u32::from_le_bytes(take(&mut rest)?) as usize;
             let (plain, behind) = rest.split_at_checked(length).ok_or(Error::Malformed)?;
-            entries.push((index, plain.to_vec()));
+            entries.push((index, plain));
             rest = behind;
         }
         Ok(Self { last, next, entries })

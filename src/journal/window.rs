@@ -170,9 +170,9 @@ impl Window {
         let context = self.context(RowKind::Pack);
         let mut packs = Reader::new(&journals.store, partition, &self.pack_rows, 0, EntryHash::NONE);
         while let Some(opened) = packs.entry(context, &self.record.primer)? {
-            let pack = Pack::decode(&opened.plain)?;
+            let pack = Pack::read(&opened.plain)?;
             for (index, plain) in pack.entries {
-                each(Position::new(serial, index), plain)?;
+                each(Position::new(serial, index), plain.to_vec())?;
             }
             self.packs.push(PackPlace { to: pack.next, row: packs.started() });
             self.packed_to = pack.next;
