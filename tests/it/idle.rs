@@ -44,11 +44,17 @@ async fn clients_of_accounts_that_closed_go_on() {
     };
     let rest = async |server: &TestServer| {
         server.clock.advance(Duration::from_hours(1));
-        server.server().services().engine.close_idle().await;
+        // Who is still at work with an account keeps it open, and the next round closes it.
+        let closed = async {
+            while open(server) != (0, 0) {
+                server.server().services().engine.close_idle().await;
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), closed).await.expect("everybody closes");
     };
     assert_eq!(open(&server), (2, 1));
     rest(&server).await;
-    assert_eq!(open(&server), (0, 0));
 
     // His password still opens it, and his device is told only what is new.
     let other = server.login(&al).await;
@@ -60,7 +66,6 @@ async fn clients_of_accounts_that_closed_go_on() {
     assert_eq!(bodies(&again["rooms"][&room]["timeline"]), ["one", "two"]);
 
     rest(&server).await;
-    assert_eq!(open(&server), (0, 0));
     let again = sliding(&bo, Some(&again["pos"])).await;
     assert_eq!(bodies(&again["rooms"][&room]["timeline"]), ["one", "two"]);
     assert_eq!(open(&server), (1, 1));
