@@ -51,7 +51,7 @@ async fn clients_of_accounts_that_closed_go_on() {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), closed).await.expect("everybody closes");
+        tokio::time::timeout(Duration::from_mins(1), closed).await.expect("everybody closes");
     };
     assert_eq!(open(&server), (2, 1));
     rest(&server).await;
