@@ -25,6 +25,9 @@ const STA_UNSYNC: i32 = 0x40;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(pub u64);
 
+/// Milliseconds of a day.
+pub const DAY: u64 = 86_400_000;
+
 impl Timestamp {
     /// The start of the step of length `bucket` that this point lies in; a zero bucket changes nothing.
     #[must_use]
@@ -37,6 +40,12 @@ impl Timestamp {
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// Whole days since 1970: the finest time a vault keeps of many things.
+    #[must_use]
+    pub fn day(self) -> u64 {
+        self.0 / DAY
     }
 
     /// The time from `earlier` to this point, zero when `earlier` is later.

@@ -2,7 +2,7 @@
 
 use ruma::OwnedDeviceId;
 
-use super::{Account, Accounts, Error, Session, login::day, vault::VaultChange};
+use super::{Account, Accounts, Error, Session, vault::VaultChange};
 use crate::{
     house::HouseChange,
     journal::{Position, Stream},
@@ -98,7 +98,7 @@ impl Accounts {
 
     /// Notes that a device was seen today; writes at most once a day.
     pub async fn seen(&self, session: &Session) -> Result<(), Error> {
-        let today = day(self.clock.now());
+        let today = self.clock.now().day();
         let stale = |vault: &super::vault::VaultLedger| {
             vault.devices.get(&session.device).filter(|device| device.seen_day != today).cloned()
         };

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Account, Accounts, Error, Session, login::DAY, vault::Device};
+use super::{Account, Accounts, Error, Session, vault::Device};
 use crate::{
-    clock::Timestamp,
+    clock::{DAY, Timestamp},
     journal::{self, Journals, Position, Stream},
     seal::slots::Change,
     store::{Batch, Partition},

@@ -72,7 +72,7 @@ impl TokenPlan {
     }
 
     pub(super) fn entry(&self, now: Timestamp) -> Device {
-        Device { name: self.name.clone(), tokens: vec![self.slot], seen_day: day(now), acknowledged: Position::START }
+        Device { name: self.name.clone(), tokens: vec![self.slot], seen_day: now.day(), acknowledged: Position::START }
     }
 }
 
@@ -82,14 +82,6 @@ enum Proof<'a> {
     Password(SlotId),
     /// Another device of the account.
     Device(&'a Session),
-}
-
-/// Milliseconds of a day.
-pub(super) const DAY: u64 = 86_400_000;
-
-/// Whole days since the epoch: the finest time a vault keeps of a device.
-pub(super) fn day(now: Timestamp) -> u64 {
-    now.0 / DAY
 }
 
 impl Accounts {

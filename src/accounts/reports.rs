@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::{Account, Accounts, Error, Letter, login::day, vault::VaultChange};
+use super::{Account, Accounts, Error, Letter, vault::VaultChange};
 use crate::{
     journal::{self, Journals, Stream},
     seal::row::Primer,
@@ -92,7 +92,7 @@ impl Accounts {
     /// # Errors
     /// [`Error::Busy`] when `by`, or everybody together, has reported too much today.
     pub async fn report(&self, by: &UserId, subject: Subject, reason: Option<String>) -> Result<(), Error> {
-        let today = day(self.clock.now());
+        let today = self.clock.now().day();
         if !self.reports.admits(by, today) {
             return Err(Error::Busy);
         }

@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Accounts, Error, Known, LoggedIn, Session,
-    login::day,
     token_row::{TokenOpening, TokenWrap},
 };
 use crate::{
@@ -23,7 +22,7 @@ impl Accounts {
     /// The session of an access token, when it is known and its device was noted today.
     pub fn at_hand(&self, text: &str) -> Result<Option<Session>, Error> {
         let token = access_token(text)?;
-        let today = day(self.clock.now());
+        let today = self.clock.now().day();
         let fresh = |session: &Session| {
             session.account.view().devices.get(&session.device).is_some_and(|device| device.seen_day == today)
         };

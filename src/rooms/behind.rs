@@ -11,14 +11,13 @@ use crate::accounts::{
 
 /// Days for which a room may be behind.
 const LONGEST: u64 = 90;
-const DAY: u64 = 86_400_000;
 
 impl Rooms {
     /// Notes that a room is behind, or has the vault forget it when it has been for long. Nothing happens while the clock is
     /// not trusted.
     pub(super) async fn stay_behind(&self, account: &Account, id: &RoomId, entry: &VaultRoom) -> Result<(), Error> {
         let moment = self.journals.epochs.moment();
-        let today = moment.time.0 / DAY;
+        let today = moment.time.day();
         if !moment.trusted || entry.behind.is_some_and(|since| today <= since.saturating_add(LONGEST)) {
             return Ok(());
         }
